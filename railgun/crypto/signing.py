@@ -1,0 +1,69 @@
+"""Ed25519 in the one form that every signature takes.
+
+Owns: signing and checking label || 0x00 || BLAKE2b-256(content). Must not know: what is signed.
+Spec: docs/spec/encoding.md. Ed25519 libraries disagree on hostile inputs (identity keys, torsion), and what is
+gossiped must be judged alike by all: only libsodium signs and verifies here.
+"""
+
+from __future__ import annotations
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from railgun.crypto.hashing import HASH_BYTES, content_hash
+
+SEED_BYTES = 32
+PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+
+
+def public_key_of(seed: bytes) -> bytes:
+    """The Ed25519 public key, 32 bytes, of a 32-byte seed. Raises ValueError for another length."""
+    return signing_key_of(seed)[SEED_BYTES:]
+
+
+def signing_key_of(seed: bytes) -> bytes:
+    """Seed || public key, 64 bytes: what `sign_digest` takes, so that hot paths expand a seed once.
+
+    Raises ValueError unless the seed has 32 bytes.
+    """
+    if len(seed) != SEED_BYTES:
+        raise ValueError("a signing seed has 32 bytes")
+    _, secret = bindings.crypto_sign_seed_keypair(seed)
+    return bytes(secret)
+
+
+def sign(seed: bytes, label: str, content: bytes) -> bytes:
+    """Signature, 64 bytes, by the key of a 32-byte seed over ``content`` under ``label`` (ASCII)."""
+    return sign_digest(signing_key_of(seed), label, content_hash(content))
+
+
+def verify(public_key: bytes, label: str, content: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` is one by ``public_key`` over ``content`` under ``label``.
+
+    Wrong lengths are False, not an error: both come from peers.
+    """
+    return verify_digest(public_key, label, content_hash(content), signature)
+
+
+def sign_digest(signing_key: bytes, label: str, digest: bytes) -> bytes:
+    """As `sign`, for a key from `signing_key_of` and content that is hashed already (32 bytes)."""
+    if len(digest) != HASH_BYTES:
+        raise ValueError("a digest has 32 bytes")
+    signed = bindings.crypto_sign(_statement(label, digest), signing_key)
+    return bytes(signed[:SIGNATURE_BYTES])
+
+
+def verify_digest(public_key: bytes, label: str, digest: bytes, signature: bytes) -> bool:
+    """As `verify`, for content that is hashed already (32 bytes)."""
+    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES or len(digest) != HASH_BYTES:
+        return False
+    try:
+        bindings.crypto_sign_open(signature + _statement(label, digest), public_key)
+    except BadSignatureError:
+        return False
+    return True
+
+
+def _statement(label: str, digest: bytes) -> bytes:
+    return label.encode("ascii") + b"\0" + digest
