@@ -1,0 +1,80 @@
+"""What is due when: many deadlines behind a node's single timer.
+
+Owns: named deadlines and the generation number of the timer that stands for the earliest.
+Must not know: what a name means.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+
+from railgun.core.effects import Effects, SetTimer
+
+
+class Agenda:
+    """Deadlines by name; setting a name again replaces its deadline."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Hashable, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._sequence = 0
+        self._generation = 0
+        self._armed_at: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def set(self, name: Hashable, at: float) -> None:
+        """Name a deadline at monotonic second ``at``."""
+        self._sequence += 1
+        self._deadlines[name] = (at, self._sequence)
+        heapq.heappush(self._heap, (at, self._sequence, name))
+
+    def set_earlier(self, name: Hashable, at: float) -> None:
+        """As `set`, unless the name is already due at or before ``at``."""
+        standing = self._deadlines.get(name)
+        if standing is None or standing[0] > at:
+            self.set(name, at)
+
+    def cancel(self, name: Hashable) -> None:
+        """Forget a deadline; harmless when there is none."""
+        self._deadlines.pop(name, None)
+
+    def is_set(self, name: Hashable) -> bool:
+        return name in self._deadlines
+
+    def is_current(self, generation: int) -> bool:
+        """Whether a fired timer is the one last asked for."""
+        return generation == self._generation
+
+    def take_due(self, now: float) -> list[Hashable]:
+        """Remove and return the names due at ``now``, earliest first."""
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            _, sequence, name = heapq.heappop(self._heap)
+            standing = self._deadlines.get(name)
+            if standing is not None and standing[1] == sequence:
+                del self._deadlines[name]
+                due.append(name)
+        return due
+
+    def fired(self) -> None:
+        """The armed timer went off; `arm` will ask for the next."""
+        self._armed_at = None
+
+    def arm(self, out: Effects) -> None:
+        """Ask for a timer at the earliest deadline, unless the standing one already serves."""
+        heap = self._heap
+        while heap:
+            standing = self._deadlines.get(heap[0][2])
+            if standing is not None and standing[1] == heap[0][1]:
+                break
+            heapq.heappop(heap)
+        if not heap:
+            return
+        at = heap[0][0]
+        if self._armed_at is None or at < self._armed_at:
+            self._generation += 1
+            self._armed_at = at
+            out.append(SetTimer(self._generation, at))

@@ -1,0 +1,59 @@
+"""The epoch clock: this machine's wall time, corrected by what relays say.
+
+Owns: the offset samples and the correction (spec: links, clocks). Must not know: what the time is for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from statistics import median_low
+
+from railgun.limits import CLOCK_CORRECTION_MAX_SECONDS, CLOCK_SAMPLES_MAX, CLOCK_SAMPLES_MIN
+from railgun.types import PeerKey
+
+
+class EpochClock:
+    """Maps monotonic seconds to corrected Unix seconds."""
+
+    def __init__(self, *, corrects: bool) -> None:
+        """``corrects``: whether relays' clocks are believed (clients) or only watched (relays)."""
+        self._corrects = corrects
+        self._wall_minus_monotonic = 0.0
+        self._samples: OrderedDict[PeerKey, float] = OrderedDict()
+
+    def read(self, wall_minus_monotonic_seconds: float) -> None:
+        """Take a fresh reading; samples taken against another reading are shifted to fit."""
+        jump = wall_minus_monotonic_seconds - self._wall_minus_monotonic
+        self._wall_minus_monotonic = wall_minus_monotonic_seconds
+        for peer in self._samples:
+            self._samples[peer] -= jump
+
+    def sample(self, relay: PeerKey, offset_seconds: float) -> None:
+        """A relay's clock less ours; the newest CLOCK_SAMPLES_MAX relays count."""
+        self._samples.pop(relay, None)
+        self._samples[relay] = offset_seconds
+        if len(self._samples) > CLOCK_SAMPLES_MAX:
+            self._samples.popitem(last=False)
+
+    @property
+    def measured_offset_seconds(self) -> float | None:
+        """Median offset of at least CLOCK_SAMPLES_MIN relays, else None."""
+        if len(self._samples) < CLOCK_SAMPLES_MIN:
+            return None
+        return median_low(self._samples.values())
+
+    @property
+    def correction_seconds(self) -> float:
+        """What is added to this machine's wall time, at most CLOCK_CORRECTION_MAX_SECONDS either way."""
+        offset = self.measured_offset_seconds
+        if offset is None or not self._corrects:
+            return 0.0
+        return max(-CLOCK_CORRECTION_MAX_SECONDS, min(CLOCK_CORRECTION_MAX_SECONDS, offset))
+
+    def wall(self, now: float) -> float:
+        """Corrected Unix seconds at monotonic ``now``."""
+        return now + self._wall_minus_monotonic + self.correction_seconds
+
+    def monotonic(self, wall_seconds: float) -> float:
+        """The monotonic second at which the corrected clock shows ``wall_seconds``."""
+        return wall_seconds - self._wall_minus_monotonic - self.correction_seconds

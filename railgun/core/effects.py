@@ -1,0 +1,82 @@
+"""What to do: the frozen effects that machines return. Imperative.
+
+Owns: the vocabulary between the machines and the shell, outward. Must not know: how any is done.
+
+The shell commits all `Persist` effects of a turn before it carries out any other of that turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, Union
+
+from railgun.core.persistence import Write
+from railgun.errors import RefusalCode
+from railgun.types import PeerKey, RelayContact
+from railgun.wire.frames import Frame, Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Dial a relay; ends in `PeerConnected` or `DialFailed`."""
+
+    contact: RelayContact
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    peer: PeerKey
+    code: RefusalCode
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """One frame to one or many peers: encoded once."""
+
+    peers: tuple[PeerKey, ...]
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class SendPulse:
+    peer: PeerKey
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """The node's one timer; replaces the one before."""
+
+    generation: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Commit these before any other effect of the turn leaves."""
+
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PenalisePeer:
+    """A peer did what no honest peer does; ``points`` weigh it."""
+
+    peer: PeerKey
+    code: RefusalCode
+    detail: str
+    points: int
+
+
+class Notification(Protocol):
+    """What the application is told; see `railgun.core.notifications`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    notification: Notification
+
+
+Effect: TypeAlias = Union[Connect, Disconnect, SendFrame, SendPulse, SetTimer, Persist, PenalisePeer, Notify]
+Effects: TypeAlias = list[Effect]

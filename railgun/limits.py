@@ -1,0 +1,105 @@
+"""Every bound in one place: what a peer, a file or a caller can make us hold or do.
+
+Owns: the numbers, each with its reason. Must not know: who enforces them.
+Units stand last in the names. A collection that a peer feeds and that has no bound here is a bug.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- frames and links -----------------------------------------------------------------------
+MESSAGE_BYTES_MAX: Final = 16_384
+"""One data-channel message. aiortc's SCTP refuses 65,536 with a header, and smaller is fairer."""
+FRAGMENT_BYTES_MAX: Final = 16_000
+"""Payload of one fragment, so that it fits a message with its own framing."""
+FRAME_BYTES_MAX: Final = 70_000
+"""A reassembled frame: the largest envelope (65,536) and its fields."""
+FRAGMENTED_FRAMES_MAX: Final = 8
+"""Frames that one peer may have half-sent at once; the oldest is dropped."""
+PULSE_BYTES_MAX: Final = 1_100
+"""A pulse fits one datagram."""
+PULSE_TAGS_MAX: Final = 24
+"""Tags whose last number one pulse repeats; busier links take turns."""
+LINKS_MAX: Final = 512
+"""Links of one node. A connection costs about 200 kB."""
+LINK_SEND_BUDGET_BYTES: Final = 1 << 20
+"""Bytes that may wait in one link's send buffer before the machine has to decide what to drop."""
+HALF_OPEN_MAX: Final = 256
+"""Handshakes under way on the listener; the oldest is evicted, the newest never refused."""
+HALF_OPEN_SECONDS: Final = 5.0
+HALF_OPEN_PER_ADDRESS_MAX: Final = 16
+HALF_OPEN_PER_PREFIX_MAX: Final = 64
+DIAL_SECONDS: Final = 5.0
+"""Deadline of one dial, proof included."""
+CLOSE_SECONDS: Final = 2.0
+"""Deadline of closing one link; after it the link is abandoned."""
+LINK_IDLE_SECONDS: Final = 60.0
+
+# --- liveness -------------------------------------------------------------------------------
+PULSE_SECONDS: Final = 1.0
+PULSE_SECONDARY_SECONDS: Final = 5.0
+SUSPECT_SECONDS: Final = 2.5
+DEAD_SECONDS: Final = 3.0
+PROBE_SECONDS: Final = 0.5
+
+# --- clocks ---------------------------------------------------------------------------------
+CLOCK_CORRECTION_MAX_SECONDS: Final = 300.0
+CLOCK_SAMPLES_MIN: Final = 3
+CLOCK_SAMPLES_MAX: Final = 16
+AD_FUTURE_MAX_SECONDS: Final = 60
+
+# --- directory ------------------------------------------------------------------------------
+AD_CORE_BYTES_MAX: Final = 300
+AD_EXTRAS_BYTES_MAX: Final = 2_048
+ADS_MAX: Final = 20_000
+"""Nodes in one directory; overflow is cut by a rule that every peer shares."""
+ADS_PER_NODE_MAX: Final = 4
+"""Superseded ads that an open epoch may still need."""
+ADS_PER_FRAME_MAX: Final = 128
+DIRECTORY_RANGES_PER_FRAME_MAX: Final = 64
+DIRECTORY_IDS_PER_RANGE_MAX: Final = 32
+GOSSIP_SECONDS: Final = 10.0
+
+# --- committees -----------------------------------------------------------------------------
+COMMITTEE_MIN: Final = 3
+COMMITTEE_MAX: Final = 7
+COMMITTEE_DEFAULT: Final = 5
+RECEIPT_IDS_MAX: Final = 64
+
+# --- tags at a seat -------------------------------------------------------------------------
+TAGS_MAX: Final = 4_096
+TAG_BYTES_MAX: Final = 64 << 20
+"""Envelopes held for one tag. Beyond it publishes are refused with QUOTA_EXCEEDED, none is evicted:
+an acknowledged envelope is kept until its epoch's end."""
+SEAT_BYTES_MAX: Final = 1 << 30
+TAG_SUBSCRIBERS_MAX: Final = 512
+TAGS_PER_PEER_MAX: Final = 256
+IDS_PER_FRAME_MAX: Final = 512
+PULLS_PER_FRAME_MAX: Final = 256
+PULL_BYTES_PER_SECOND: Final = 4 << 20
+"""Bytes that one subscriber may pull a second, so that pulling all again and again starves nobody."""
+PULL_BYTES_BURST: Final = 16 << 20
+PUBLISH_BYTES_PER_SECOND: Final = 2 << 20
+PUBLISH_BYTES_BURST: Final = 8 << 20
+ANNOUNCE_PULL_DELAY_SECONDS: Final = 0.15
+SEAT_EXCHANGE_SECONDS: Final = 1.0
+UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
+AUDIT_SECONDS: Final = 10.0
+
+# --- clients --------------------------------------------------------------------------------
+PENDING_SENDS_MAX: Final = 1_024
+MEGOLM_SKIPPED_MAX: Final = 2_000
+UNKNOWN_SESSION_ENVELOPES_MAX: Final = 512
+"""Envelopes kept while their Megolm session is not yet known; the oldest is dropped."""
+ROOMS_MAX: Final = 256
+ROSTER_ENTRIES_MAX: Final = 10_000
+ROSTER_ENTRIES_PER_AUTHOR_MAX: Final = 2_000
+ROOM_DEVICES_MAX: Final = 512
+INVITES_LIVE_MAX: Final = 16
+GENERATIONS_LIVE_MAX: Final = 8
+TEXT_BYTES_MAX: Final = 16_384
+MESSAGE_PARENTS_MAX: Final = 8
+HISTORY_PAGE_MAX: Final = 500
+PEER_EVENTS_QUEUE_MAX: Final = 4_096
+"""Events waiting for the driver; beyond it the shell stops reading from links."""

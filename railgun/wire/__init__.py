@@ -1,0 +1,1 @@
+"""What travels: pure, stateless codecs. Knows nothing of sockets, clocks, keys held or machines."""

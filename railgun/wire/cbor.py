@@ -1,0 +1,76 @@
+"""Canonical CBOR: one encoding for one value, and a decoder that refuses all others.
+
+Owns: the subset of CBOR that Rail Gun speaks (spec: encoding). Must not know: what a value means.
+
+The subset: unsigned and negative integers within +-(2^53 - 1), byte strings, valid UTF-8 text,
+arrays, maps whose keys are integers 0 to 23 in ascending order, false, true, null. Shortest
+integers, definite lengths, no floats, tags, undefined.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, Union
+
+import cbor2
+
+from railgun.errors import MalformedInput
+
+Value: TypeAlias = Union[int, bytes, str, bool, None, "list[Value]", "dict[int, Value]"]
+
+INTEGER_MAX: Final = 2**53 - 1
+DEPTH_MAX: Final = 8
+MAP_KEY_MAX: Final = 23
+
+
+def encode(value: Value) -> bytes:
+    """Encode ``value`` canonically.
+
+    Raises:
+        ValueError: the value lies outside the subset (the caller's bug, not a peer's).
+    """
+    _check(value, DEPTH_MAX)
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, bytes_max: int) -> Value:
+    """Decode exactly one canonical value of at most ``bytes_max`` bytes.
+
+    Raises:
+        MalformedInput: anything else, in time and memory linear in ``bytes_max``.
+    """
+    if len(data) > bytes_max:
+        raise MalformedInput(f"{len(data)} bytes, at most {bytes_max} allowed")
+    try:
+        value = cbor2.loads(data, max_depth=DEPTH_MAX + 1)
+        _check(value, DEPTH_MAX)
+        again = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        raise MalformedInput("not canonical CBOR") from error
+    if again != data:
+        raise MalformedInput("not canonical CBOR")
+    return value  # type: ignore[no-any-return]
+
+
+def _check(value: object, depth: int) -> None:
+    if value is None or isinstance(value, (bool, bytes)):
+        return
+    if isinstance(value, int):
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise ValueError("integer out of range")
+        return
+    if isinstance(value, str):
+        value.encode()  # lone surrogates are no valid UTF-8
+        return
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _check(item, depth - 1)
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if type(key) is not int or not 0 <= key <= MAP_KEY_MAX:
+                raise ValueError("map keys are integers 0 to 23")
+            _check(item, depth - 1)
+        return
+    raise ValueError(f"{type(value).__name__} has no encoding here")
