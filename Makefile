@@ -1,0 +1,50 @@
+# Rail Gun. `make demo` shows it working, `make test` checks it; both install what is missing first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick bench soak lint types layers docs clean constraints
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+PYTEST_PARALLEL := -n auto --dist loadgroup
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: ## install whatever is missing; make .venv with the railgun command
+	@tools/setup
+
+demo: setup ## relays and members as real processes, talking (ARGS="--members 20 ...")
+	@$(BIN)/railgun demo $(ARGS)
+
+test: setup lint types layers docs ## everything that CI checks
+	$(PYTEST) $(PYTEST_PARALLEL) $(ARGS)
+
+quick: setup lint types layers ## the checks of under three minutes
+	$(PYTEST) $(PYTEST_PARALLEL) -m 'not slow and not processes' $(ARGS)
+
+bench: setup ## measure; judges latency and throughput (writes nothing)
+	@$(BIN)/python tools/bench.py $(ARGS)
+
+soak: setup ## fuzz every decoder for long (SECONDS_EACH=60)
+	RAILGUN_HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/fuzz --timeout 0 $(ARGS)
+	@$(BIN)/python tools/soak.py --seconds-each $(or $(SECONDS_EACH),60)
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+layers: setup
+	$(BIN)/lint-imports --no-logo
+
+docs: setup ## links in docs resolve, the CLI reference is current
+	$(BIN)/python tools/check_docs.py
+	$(BIN)/python tools/cli_reference.py --check
+
+constraints: ## rewrite constraints.txt from .venv
+	$(BIN)/python tools/freeze_constraints.py
+
+clean: ## remove what was built (.venv too)
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
