@@ -57,8 +57,17 @@ ADS_MAX: Final = 20_000
 ADS_PER_NODE_MAX: Final = 4
 """Superseded ads that an open epoch may still need."""
 ADS_PER_FRAME_MAX: Final = 128
+OBITUARY_BYTES_MAX: Final = 700
+OBITUARY_TESTIMONIES_MAX: Final = 5
+OBITUARIES_PER_NODE_MAX: Final = 4
+"""The newest by date; only nodes with an ad can have one."""
+EXTRAS_CACHED_MAX: Final = 1_024
+"""Extras of others that a relay keeps to answer with; the oldest is dropped."""
 DIRECTORY_RANGES_PER_FRAME_MAX: Final = 64
 DIRECTORY_IDS_PER_RANGE_MAX: Final = 32
+DIRECTORY_IDS_PER_FRAME_MAX: Final = 512
+DIRECTORY_PUSH_BYTES_MAX: Final = 131_072
+"""Records pushed in answer to one frame; what is left is compared again, so that the peer sets the pace."""
 GOSSIP_SECONDS: Final = 10.0
 
 # --- committees -----------------------------------------------------------------------------
@@ -103,3 +112,63 @@ MESSAGE_PARENTS_MAX: Final = 8
 HISTORY_PAGE_MAX: Final = 500
 PEER_EVENTS_QUEUE_MAX: Final = 4_096
 """Events waiting for the driver; beyond it the shell stops reading from links."""
+
+# --- keys and secrets at rest ---------------------------------------------------------------
+MEGOLM_LIVE_SESSIONS_MAX: Final = 1_024
+"""Unpickled Megolm sessions kept for speed, about 1 kB each; the one used longest ago goes first."""
+ARGON2_MEMORY_BYTES_MAX: Final = 1 << 30
+"""What a stored header may make us allocate; a hostile file must not exhaust the machine."""
+ARGON2_OPERATIONS_MAX: Final = 16
+HPKE_PLAINTEXT_BYTES_MAX: Final = 65_536
+CERTIFICATE_BYTES_MAX: Final = 2_048
+
+# --- rooms ----------------------------------------------------------------------------------
+ROSTER_ENTRY_BYTES_MAX: Final = 24_576
+"""One signed entry: a removal of 64 devices that also lists every device which its generation excludes."""
+ROSTER_PENDING_MAX: Final = 512
+"""Entries whose author's add, or whose predecessor, has not arrived; the oldest is dropped and fetched again."""
+ROSTER_FORKS_PER_NUMBER_MAX: Final = 4
+"""Entries kept of one author under one number: enough to show a fork, and to follow the one a removal names."""
+ROSTER_REMOVALS_PER_ENTRY_MAX: Final = 64
+ROOM_ADMINS_MAX: Final = 64
+"""Admins that count, nearest to the creator first: resolving mutual removals is quadratic in them."""
+ROOM_NAME_BYTES_MAX: Final = 128
+INVITE_CONTACTS_MAX: Final = 8
+INVITE_CONTACT_ADDRESSES_MAX: Final = 4
+INVITE_LINK_CHARACTERS_MAX: Final = 4_096
+INVITE_USES_MAX: Final = 10_000
+LOBBY_CHUNKS_MAX: Final = 128
+"""Sealed envelopes that one lobby answer may take: about 8 MB of roster."""
+LOBBY_ANSWERS_MAX: Final = 8
+"""Answers that a joiner collects at once; the oldest unfinished one is dropped."""
+LOBBY_JOINS_MAX: Final = 256
+"""Join requests that a member waits to answer; the oldest is dropped, and posted again next epoch."""
+DELIVERY_ITEMS_MAX: Final = 64
+"""Recipients of one sealed envelope: about 45 fit the largest class."""
+KEY_REQUEST_ITEMS_MAX: Final = 64
+KEY_REQUESTS_MAX: Final = 512
+"""Sessions asked for and not yet got; the oldest is dropped."""
+INBOUND_SESSIONS_MAX: Final = 8_192
+"""Megolm sessions kept to read with; the oldest that sent nothing lately is dropped."""
+INBOUND_SESSIONS_PER_DEVICE_MAX: Final = 64
+GENERATIONS_UNNAMED_MAX: Final = 8
+"""Secrets that arrived before the roster entry that names them; the oldest is dropped."""
+CONTENT_BYTES_MAX: Final = 262_144
+"""One message's content before it is split."""
+CONTENT_PARTS_MAX: Final = 8
+CONTENT_ASSEMBLIES_MAX: Final = 64
+"""Split messages half received, over all authors; the oldest is dropped."""
+EMOJI_BYTES_MAX: Final = 64
+FILE_NAME_BYTES_MAX: Final = 255
+MESSAGE_IDS_PER_CONTENT_MAX: Final = 256
+"""Ids in one `heads` or `want`."""
+RECENT_MESSAGES_MAX: Final = 16
+"""Newest messages that nothing refers to yet; beyond it the oldest is no longer named as a parent."""
+
+# --- configuration --------------------------------------------------------------------------
+CONFIGURATION_BYTES_MAX: Final = 1 << 20
+"""A configuration file; a larger one is something else, named by mistake."""
+BOOTSTRAP_MAX: Final = 64
+"""Contacts in one configuration: a handful is enough, since peers are remembered."""
+CONTACT_TEXT_MAX: Final = 200
+"""Scheme, 86 characters of keys, and the longest address, with room to spare."""
