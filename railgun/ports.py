@@ -8,7 +8,7 @@ Implementations: `railgun.links` (Links), `railgun.storage` (Store), `railgun.cr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from railgun.types import Address, PeerKey, RelayContact
@@ -102,3 +102,101 @@ class Trace(Protocol):
     """Where machines' events and effects are recorded (simulation, --trace)."""
 
     def record(self, virtual_seconds: float, node: str, kind: str, message_number: int | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMegolm:
+    """A sender's Megolm session. ``session_id`` has 32 bytes; ``session_key`` (secret, 229 bytes) lets a recipient
+    read from ``next_index`` on; ``pickle`` is the state to persist, encrypted under the pickle key."""
+
+    session_id: bytes
+    next_index: int
+    session_key: bytes = field(repr=False)
+    pickle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedMegolm:
+    """One encrypted message, and the state that must be persisted before ``message`` leaves."""
+
+    index: int
+    message: bytes
+    pickle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMegolm:
+    """A recipient's Megolm session: reads messages from ``first_index`` on. ``session_id`` has 32 bytes."""
+
+    session_id: bytes
+    first_index: int
+    pickle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptedMegolm:
+    """One decrypted message and its index in the session."""
+
+    index: int
+    plaintext: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OlmAccount:
+    """A device's account. ``identity_key`` is its Curve25519 public key, 32 bytes."""
+
+    identity_key: bytes
+    pickle: bytes = field(repr=False)
+
+
+class Sessions(Protocol):
+    """What libraries do with randomness of their own: Megolm, HPKE, Olm.
+
+    Pure as seen from here: state goes in as a pickle and comes back as a new one, so that the caller persists first
+    and sends then, and a crash in between costs an index, never reuses one. A pickle is a multiple of 1,536 bytes,
+    encrypted under ``pickle_key`` (32 bytes, secret). The same pickle key serves all pickles of a store.
+
+    Megolm decrypts one message as often as it is asked to: the caller records (session id, index) and drops what it
+    has seen. A session proves nothing about who made it: the caller binds the session id to the device that signed
+    its delivery. A recipient's pickle stays as imported: decrypting does not change it.
+
+    Raises, all of them: CryptoError where a peer's or a stored value does not fit, ValueError where an argument
+    of the caller's own making (pickle key, secret) has the wrong length.
+    """
+
+    def megolm_new(self, pickle_key: bytes) -> OutboundMegolm:
+        """Start a sender's session at index 0."""
+
+    def megolm_outbound(self, pickle: bytes, pickle_key: bytes) -> OutboundMegolm:
+        """What a sender's pickle holds: to share its session key, as of the next index, with a newcomer."""
+
+    def megolm_encrypt(self, pickle: bytes, pickle_key: bytes, plaintext: bytes) -> EncryptedMegolm:
+        """Encrypt under the next index. Persist the new pickle before the message leaves."""
+
+    def megolm_import(self, session_key: bytes, pickle_key: bytes) -> InboundMegolm:
+        """Make a recipient's session of a sender's session key, 229 bytes, which the session itself has signed."""
+
+    def megolm_export(self, pickle: bytes, pickle_key: bytes, index: int) -> bytes:
+        """A recipient's session from ``index`` on, 165 bytes, secret: for another device of one's own."""
+
+    def megolm_restore(self, exported: bytes, pickle_key: bytes) -> InboundMegolm:
+        """Make a recipient's session of an export, 165 bytes. Nothing in it is signed: take it from oneself only."""
+
+    def megolm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes) -> DecryptedMegolm:
+        """Decrypt. Refuses an encoding other than the one that the sender made, so that message ids are unique."""
+
+    def hpke_public_key(self, secret: bytes) -> bytes:
+        """The X-Wing public key, 1,216 bytes, of a secret: 32 random bytes of the caller's."""
+
+    def hpke_seal(self, public_key: bytes, info: bytes, plaintext: bytes) -> bytes:
+        """Seal for a holder of the X-Wing secret: 1,136 bytes longer than the plaintext. ``info`` is the context,
+        which both sides must name alike; there is no other associated data."""
+
+    def hpke_open(self, secret: bytes, info: bytes, sealed: bytes) -> bytes:
+        """Open what `hpke_seal` made for this secret under this context."""
+
+    def olm_account_new(self, pickle_key: bytes) -> OlmAccount:
+        """Create a device's account, whose identity key its certificate names."""
+
+    def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
+        """What an account's pickle holds."""
