@@ -42,6 +42,8 @@ PULSE_SECONDARY_SECONDS: Final = 5.0
 SUSPECT_SECONDS: Final = 2.5
 DEAD_SECONDS: Final = 3.0
 PROBE_SECONDS: Final = 0.5
+CLIENT_SILENCE_SECONDS: Final = 60.0
+"""A client that a relay has not heard for so long is let go: it would pulse at least every five seconds."""
 
 # --- clocks ---------------------------------------------------------------------------------
 CLOCK_CORRECTION_MAX_SECONDS: Final = 300.0
@@ -172,3 +174,17 @@ BOOTSTRAP_MAX: Final = 64
 """Contacts in one configuration: a handful is enough, since peers are remembered."""
 CONTACT_TEXT_MAX: Final = 200
 """Scheme, 86 characters of keys, and the longest address, with room to spare."""
+
+# --- what is kept on disk -------------------------------------------------------------------
+STORE_KEY_BYTES_MAX: Final = 256
+"""Keys are a room id and a few more fields; a longer one is a bug."""
+STORE_VALUE_BYTES_MAX: Final = 16 << 20
+"""One value. Machines write far smaller ones; a larger one is a bug."""
+STORE_BUSY_SECONDS: Final = 5.0
+"""How long to wait for another process that holds the store (a backup) before saying so."""
+STORE_CHECK_BYTES_MAX: Final = 64 << 20
+"""Stores up to this size are checked whole when opened; reading larger ones would delay every start."""
+STORE_LOG_BYTES_MAX: Final = 4 << 20
+"""The write-ahead log is cut back to this after each checkpoint."""
+PROFILE_FILE_BYTES_MAX: Final = 65_536
+"""``profile.toml``, the wrapped secrets and a key file are far smaller; more is not read."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from railgun.types import Address, PeerKey, RelayContact
 
 if TYPE_CHECKING:
+    from railgun.core.persistence import Write
     from railgun.errors import LinkError
 
 
@@ -200,3 +201,26 @@ class Sessions(Protocol):
 
     def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
         """What an account's pickle holds."""
+
+
+class Store(Protocol):
+    """What survives the process: named tables of keys and values (`railgun.storage`).
+
+    The tables are a closed set; a name outside it raises InvariantViolated. Every method may raise StoreError,
+    whose text is one line that says what to do.
+    """
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """All of ``writes``, in order, in one transaction: on return they are on the disk, on an error none is."""
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value under ``key``, or None."""
+
+    def load(self, table: str, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """All keys that begin with ``prefix``, with their values, in ascending order of the keys."""
+
+    def count(self, table: str) -> int:
+        """How many keys ``table`` holds."""
+
+    def close(self) -> None:
+        """Release the files. Idempotent."""
