@@ -14,6 +14,7 @@ from railgun.crypto.hashing import HASH_BYTES, content_hash
 
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = 32
+SIGNING_KEY_BYTES = 64
 SIGNATURE_BYTES = 64
 
 
@@ -47,7 +48,9 @@ def verify(public_key: bytes, label: str, content: bytes, signature: bytes) -> b
 
 
 def sign_digest(signing_key: bytes, label: str, digest: bytes) -> bytes:
-    """As `sign`, for a key from `signing_key_of` and content that is hashed already (32 bytes)."""
+    """As `sign`, for a key from `signing_key_of` (64 bytes) and content that is hashed already (32 bytes)."""
+    if len(signing_key) != SIGNING_KEY_BYTES:
+        raise ValueError("a signing key has 64 bytes")
     if len(digest) != HASH_BYTES:
         raise ValueError("a digest has 32 bytes")
     signed = bindings.crypto_sign(_statement(label, digest), signing_key)
