@@ -63,14 +63,22 @@ OBITUARY_BYTES_MAX: Final = 700
 OBITUARY_TESTIMONIES_MAX: Final = 5
 OBITUARIES_PER_NODE_MAX: Final = 4
 """The newest by date; only nodes with an ad can have one."""
-EXTRAS_CACHED_MAX: Final = 1_024
-"""Extras of others that a relay keeps to answer with; the oldest is dropped."""
 DIRECTORY_RANGES_PER_FRAME_MAX: Final = 64
 DIRECTORY_IDS_PER_RANGE_MAX: Final = 32
 DIRECTORY_IDS_PER_FRAME_MAX: Final = 512
 DIRECTORY_PUSH_BYTES_MAX: Final = 131_072
 """Records pushed in answer to one frame; what is left is compared again, so that the peer sets the pace."""
 GOSSIP_SECONDS: Final = 10.0
+AD_FORWARD_SECONDS: Final = 120
+"""Only ads this fresh are pushed on at once: what a peer catches up on, its neighbours compare for themselves."""
+DIRECTORY_FRAMES_PER_SECOND: Final = 16.0
+DIRECTORY_FRAMES_BURST: Final = 256.0
+"""Directory frames that one peer may have answered; a comparison from nothing takes about 100 for 20,000 ads."""
+RELAYS_COUNTED_MIN: Final = 3
+"""With fewer, an epoch's cut-off moves forward, so that a young network works at once."""
+COUNTED_CACHED_MAX: Final = 64
+"""Epoch starts whose relays are kept worked out; a peer can name any second as a start."""
+COMMITTEES_CACHED_MAX: Final = 4_096
 
 # --- committees -----------------------------------------------------------------------------
 COMMITTEE_MIN: Final = 3
@@ -97,6 +105,10 @@ ANNOUNCE_PULL_DELAY_SECONDS: Final = 0.15
 SEAT_EXCHANGE_SECONDS: Final = 1.0
 UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
 AUDIT_SECONDS: Final = 10.0
+HIDDEN_GRACE_SECONDS: Final = 3.0
+"""How long seats have to tell each other of an id before not naming it counts as hiding it."""
+TAG_IDS_MAX: Final = 262_144
+"""Ids and numbers of one tag: TAG_BYTES_MAX of the smallest envelopes."""
 
 # --- clients --------------------------------------------------------------------------------
 PENDING_SENDS_MAX: Final = 1_024
