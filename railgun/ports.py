@@ -40,10 +40,12 @@ class LinkUp:
     """A link whose two ends have proved their keys.
 
     ``is_relay`` tells whether the remote proved a node key. ``clock_offset_seconds`` is the remote's wall
-    time less ours, corrected for half the measured round trip.
+    time less ours, corrected for half the measured round trip. ``local_key`` is the key that this end proved (a client's
+    is made for this link alone).
     """
 
     peer: PeerKey
+    local_key: PeerKey
     is_relay: bool
     inbound: bool
     clock_offset_seconds: float
@@ -224,3 +226,12 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the files. Idempotent."""
+
+
+class Chooser(Protocol):
+    """Source of protocol choices (`random.Random` fits). Never for keys or nonces: those come from `Entropy`."""
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
+
+    def randrange(self, start: int, stop: int | None = None, /) -> int: ...

@@ -16,9 +16,10 @@ from railgun.wire.frames import Frame, Pulse
 class PeerConnected:
     """A link is up and both ends have proved their keys.
 
-    ``clock_offset_seconds``: the remote's wall time less ours at the handshake."""
+    ``local_key`` is the key that this end proved. ``clock_offset_seconds``: the remote's wall time less ours."""
 
     peer: PeerKey
+    local_key: PeerKey
     is_relay: bool
     inbound: bool
     clock_offset_seconds: float

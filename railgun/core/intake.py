@@ -1,0 +1,226 @@
+"""What a subscriber has of one tag, and what it lacks.
+
+Owns: ids seen, each seat's numbering, gaps, pulls, and which seat hid what (spec: message way, digests).
+Must not know: how envelopes open, rooms, which seats are primary or secondary and why.
+
+Every seat numbers the tag's envelopes by itself, so a gap in a numbering is a loss on that link, and an id that one
+seat names and another never does is an id that the other hid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from railgun.core.agenda import Agenda
+from railgun.core.counters import ClientCounters
+from railgun.core.effects import Effects, SendFrame
+from railgun.errors import MalformedInput
+from railgun.limits import (
+    HIDDEN_GRACE_SECONDS,
+    PULLS_PER_FRAME_MAX,
+    TAG_IDS_MAX,
+    UNSEEN_PULL_DELAY_SECONDS,
+)
+from railgun.types import EnvelopeId, NodeKey, PeerKey, Tag
+from railgun.wire.frames import Digest, Pull
+
+PULL_RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class SeatLog:
+    """One seat's numbering, as far as this subscriber has seen it.
+
+    All numbers up to ``contiguous`` are known; ``beyond`` holds known ones above it.
+    """
+
+    incarnation: bytes
+    contiguous: int = 0
+    beyond: set[int] = field(default_factory=set)
+    last_number: int = 0
+    ids: set[EnvelopeId] = field(default_factory=set)
+
+    def know(self, number: int) -> None:
+        if number <= self.contiguous:
+            return
+        self.beyond.add(number)
+        while self.contiguous + 1 in self.beyond:
+            self.contiguous += 1
+            self.beyond.discard(self.contiguous)
+        self.last_number = max(self.last_number, number)
+
+    def missing(self, most: int) -> list[int]:
+        """Up to ``most`` numbers that the seat gave out and we have not seen, lowest first."""
+        found = []
+        for number in range(self.contiguous + 1, self.last_number + 1):
+            if number not in self.beyond:
+                found.append(number)
+                if len(found) == most:
+                    break
+        return found
+
+
+@dataclass(slots=True)
+class _Unseen:
+    due_at: float
+    sources: list[NodeKey]
+    tries: int = 0
+
+
+class Intake:
+    """Tracks one tag. The owner feeds frames in and sends what comes out."""
+
+    def __init__(self, tag: Tag, agenda: Agenda, counters: ClientCounters) -> None:
+        self._tag = tag
+        self._agenda = agenda
+        self._counters = counters
+        self.logs: dict[NodeKey, SeatLog] = {}
+        self._seen: set[EnvelopeId] = set()
+        self._unseen: dict[EnvelopeId, _Unseen] = {}
+        self._suspects: dict[EnvelopeId, float] = {}
+
+    @property
+    def seen_count(self) -> int:
+        return len(self._seen)
+
+    @property
+    def waiting_for(self) -> int:
+        """Ids known of and not yet received."""
+        return len(self._unseen)
+
+    def position(self, seat: NodeKey) -> tuple[bytes, int]:
+        """(incarnation, first number lacking) to subscribe with; 8 zero bytes and 1 for a seat never seen."""
+        log = self.logs.get(seat)
+        return (bytes(8), 1) if log is None else (log.incarnation, log.contiguous + 1)
+
+    def subscribed(self, seat: NodeKey, incarnation: bytes, last_number: int, now: float) -> None:
+        """A seat says where its numbering stands; a seat that restarted numbers afresh."""
+        log = self.logs.get(seat)
+        if log is None or log.incarnation != incarnation:
+            log = self.logs[seat] = SeatLog(incarnation)
+        self._numbered(seat, log, last_number, now)
+
+    def pulse(self, seat: NodeKey, last_number: int, now: float) -> None:
+        """A pulse repeats the last number given out."""
+        log = self.logs.get(seat)
+        if log is not None:
+            self._numbered(seat, log, last_number, now)
+
+    def note_own(self, envelope_id: EnvelopeId) -> None:
+        """We published it ourselves."""
+        self._see(envelope_id)
+
+    def delivered(self, seat: NodeKey, number: int, envelope_id: EnvelopeId) -> bool:
+        """A seat sent envelope ``number``. True when it is new to us.
+
+        Raises:
+            MalformedInput: numbers run further than a tag's ids may.
+        """
+        log = self.logs.get(seat)
+        if log is not None:
+            self._check_number(number)
+            log.know(number)
+            log.ids.add(envelope_id)
+        if envelope_id in self._seen:
+            self._counters.duplicates_dropped += 1
+            return False
+        self._see(envelope_id)
+        return True
+
+    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool) -> None:
+        """A seat names ids; what stays unseen for a while is pulled from it.
+
+        Raises:
+            MalformedInput: numbers run further than a tag's ids may.
+        """
+        log = self.logs.get(seat)
+        if log is None:
+            return
+        self._check_number(frame.first_number + len(frame.ids))
+        for offset, envelope_id in enumerate(frame.ids):
+            log.know(frame.first_number + offset)
+            log.ids.add(envelope_id)
+            if envelope_id in self._seen:
+                continue
+            unseen = self._unseen.get(envelope_id)
+            if unseen is None:
+                if len(self._unseen) >= TAG_IDS_MAX:
+                    raise MalformedInput("more ids than a tag can hold")
+                unseen = self._unseen[envelope_id] = _Unseen(now + UNSEEN_PULL_DELAY_SECONDS, [])
+                self._agenda.set_earlier(("unseen", self._tag), unseen.due_at)
+            if seat not in unseen.sources:
+                unseen.sources.append(seat)
+            if audited:
+                self._suspects.setdefault(envelope_id, now + HIDDEN_GRACE_SECONDS)
+                self._agenda.set_earlier(("hidden", self._tag), now + HIDDEN_GRACE_SECONDS)
+
+    def absent(self, seat: NodeKey, ids: tuple[EnvelopeId, ...]) -> None:
+        """A seat does not hold what it was asked for: ask another."""
+        for envelope_id in ids:
+            unseen = self._unseen.get(envelope_id)
+            if unseen is not None and seat in unseen.sources:
+                unseen.sources.remove(seat)
+
+    def pull_unseen(self, linked: list[NodeKey], now: float, out: Effects) -> None:
+        """Ask for the ids that nobody has delivered in time."""
+        by_seat: dict[NodeKey, list[EnvelopeId]] = {}
+        for envelope_id, unseen in self._unseen.items():
+            if unseen.due_at > now + 1e-9:
+                continue
+            sources = [seat for seat in unseen.sources if seat in linked] or linked
+            if sources:
+                by_seat.setdefault(sources[unseen.tries % len(sources)], []).append(envelope_id)
+                unseen.tries += 1
+            unseen.due_at = now + PULL_RETRY_SECONDS
+        for seat, ids in by_seat.items():
+            self._counters.pulled += len(ids)
+            for first in range(0, len(ids), PULLS_PER_FRAME_MAX):
+                chunk = tuple(ids[first : first + PULLS_PER_FRAME_MAX])
+                out.append(SendFrame((PeerKey(seat),), Pull(self._tag, (), chunk)))
+        if self._unseen:
+            self._agenda.set_earlier(("unseen", self._tag), min(item.due_at for item in self._unseen.values()))
+
+    def pull_gaps(self, seat: NodeKey, now: float, out: Effects) -> None:
+        """Ask a seat for numbers of its own that never arrived."""
+        log = self.logs.get(seat)
+        if log is None:
+            return
+        missing = log.missing(PULLS_PER_FRAME_MAX)
+        if missing:
+            self._counters.pulled += len(missing)
+            out.append(SendFrame((PeerKey(seat),), Pull(self._tag, tuple(missing), ())))
+            self._agenda.set(("gap", self._tag, seat), now + PULL_RETRY_SECONDS)
+
+    def hidden_by(self, own_seats: list[NodeKey], now: float) -> list[tuple[NodeKey, EnvelopeId]]:
+        """Which of our seats never named an id that another seat did, after time enough to exchange it."""
+        found = []
+        for envelope_id, due_at in list(self._suspects.items()):
+            if due_at > now + 1e-9:
+                continue
+            del self._suspects[envelope_id]
+            if envelope_id not in self._seen:
+                continue
+            found += [
+                (seat, envelope_id)
+                for seat in own_seats
+                if seat in self.logs and envelope_id not in self.logs[seat].ids
+            ]
+        if self._suspects:
+            self._agenda.set_earlier(("hidden", self._tag), min(self._suspects.values()))
+        self._counters.hidden_ids_found += len(found)
+        return found
+
+    def _numbered(self, seat: NodeKey, log: SeatLog, last_number: int, now: float) -> None:
+        if last_number > TAG_IDS_MAX:
+            return
+        log.last_number = max(log.last_number, last_number)
+        if log.contiguous < log.last_number:
+            self._agenda.set_earlier(("gap", self._tag, seat), now + UNSEEN_PULL_DELAY_SECONDS)
+
+    def _see(self, envelope_id: EnvelopeId) -> None:
+        self._seen.add(envelope_id)
+        self._unseen.pop(envelope_id, None)
+
+    def _check_number(self, number: int) -> None:
+        if number > TAG_IDS_MAX:
+            raise MalformedInput("more numbers than a tag can hold")
