@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 from railgun.types import Address, PeerKey, RelayContact
 
 if TYPE_CHECKING:
-    from railgun.core.persistence import Write
     from railgun.errors import LinkError
 
 
@@ -203,6 +202,15 @@ class Sessions(Protocol):
 
     def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
         """What an account's pickle holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put ``value`` under ``key`` in ``table``; None deletes. Later writes of a turn win."""
+
+    table: str
+    key: bytes
+    value: bytes | None
 
 
 class Store(Protocol):

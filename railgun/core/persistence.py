@@ -1,17 +1,9 @@
-"""The form of what machines want kept.
+"""The form of what machines want kept, under the name that machines use.
 
-Owns: `Write`. Must not know: where or how anything is stored.
+Owns: nothing; `Write` belongs to the `Store` port, which may not look up at the machines.
+Must not know: where or how anything is stored.
 """
 
-from __future__ import annotations
+from railgun.ports import Write
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Put ``value`` under ``key`` in ``table``; None deletes. Later writes of a turn win."""
-
-    table: str
-    key: bytes
-    value: bytes | None
+__all__ = ["Write"]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from railgun.errors import CryptoError, StoreError, WrongPassphrase
 from railgun.limits import STORE_BUSY_SECONDS
-from railgun.ports import Entropy
+from railgun.ports import Entropy, Write
 from railgun.storage.database import Database
 from railgun.storage.message_log import MessageLog
 from railgun.storage.ranges import end_of_prefix
@@ -31,9 +31,6 @@ from railgun.storage.tables import (
     is_sealed,
 )
 from railgun.types import MessageId, RoomId
-
-if TYPE_CHECKING:
-    from railgun.core.persistence import Write
 
 _PROOF_PLACE: Final = "store_facts"
 _PROOF_NAME: Final = "data key"
