@@ -7,17 +7,20 @@ Must not know: what a name means.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from typing import Any, TypeAlias
 
 from railgun.core.effects import Effects, SetTimer
+
+DeadlineName: TypeAlias = tuple[Any, ...]
+"""A word and what it concerns: ``("pulse", peer)``."""
 
 
 class Agenda:
     """Deadlines by name; setting a name again replaces its deadline."""
 
     def __init__(self) -> None:
-        self._deadlines: dict[Hashable, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, Hashable]] = []
+        self._deadlines: dict[DeadlineName, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, DeadlineName]] = []
         self._sequence = 0
         self._generation = 0
         self._armed_at: float | None = None
@@ -25,30 +28,30 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._deadlines)
 
-    def set(self, name: Hashable, at: float) -> None:
+    def set(self, name: DeadlineName, at: float) -> None:
         """Name a deadline at monotonic second ``at``."""
         self._sequence += 1
         self._deadlines[name] = (at, self._sequence)
         heapq.heappush(self._heap, (at, self._sequence, name))
 
-    def set_earlier(self, name: Hashable, at: float) -> None:
+    def set_earlier(self, name: DeadlineName, at: float) -> None:
         """As `set`, unless the name is already due at or before ``at``."""
         standing = self._deadlines.get(name)
         if standing is None or standing[0] > at:
             self.set(name, at)
 
-    def cancel(self, name: Hashable) -> None:
+    def cancel(self, name: DeadlineName) -> None:
         """Forget a deadline; harmless when there is none."""
         self._deadlines.pop(name, None)
 
-    def is_set(self, name: Hashable) -> bool:
+    def is_set(self, name: DeadlineName) -> bool:
         return name in self._deadlines
 
     def is_current(self, generation: int) -> bool:
         """Whether a fired timer is the one last asked for."""
         return generation == self._generation
 
-    def take_due(self, now: float) -> list[Hashable]:
+    def take_due(self, now: float) -> list[DeadlineName]:
         """Remove and return the names due at ``now``, earliest first."""
         due = []
         while self._heap and self._heap[0][0] <= now:

@@ -19,12 +19,14 @@ class EpochClock:
         """``corrects``: whether relays' clocks are believed (clients) or only watched (relays)."""
         self._corrects = corrects
         self._wall_minus_monotonic = 0.0
+        self.was_read = False
         self._samples: OrderedDict[PeerKey, float] = OrderedDict()
 
     def read(self, wall_minus_monotonic_seconds: float) -> None:
         """Take a fresh reading; samples taken against another reading are shifted to fit."""
         jump = wall_minus_monotonic_seconds - self._wall_minus_monotonic
         self._wall_minus_monotonic = wall_minus_monotonic_seconds
+        self.was_read = True
         for peer in self._samples:
             self._samples[peer] -= jump
 

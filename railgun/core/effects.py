@@ -8,7 +8,7 @@ The shell commits all `Persist` effects of a turn before it carries out any othe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, Union
+from typing import Protocol, TypeAlias
 
 from railgun.core.persistence import Write
 from railgun.errors import RefusalCode
@@ -25,6 +25,8 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
+    """Close a link and tell the peer why."""
+
     peer: PeerKey
     code: RefusalCode
     retry_after_ms: int | None = None
@@ -40,6 +42,8 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class SendPulse:
+    """One pulse on the unreliable channel."""
+
     peer: PeerKey
     pulse: Pulse
 
@@ -75,8 +79,10 @@ class Notification(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notify:
+    """Tell the application."""
+
     notification: Notification
 
 
-Effect: TypeAlias = Union[Connect, Disconnect, SendFrame, SendPulse, SetTimer, Persist, PenalisePeer, Notify]
+Effect: TypeAlias = Connect | Disconnect | SendFrame | SendPulse | SetTimer | Persist | PenalisePeer | Notify
 Effects: TypeAlias = list[Effect]

@@ -6,7 +6,7 @@ Owns: the vocabulary between the shell and the machines, inward. Must not know: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from railgun.types import PeerKey
 from railgun.wire.frames import Frame, Pulse
@@ -46,6 +46,8 @@ class DialFailed:
 
 @dataclass(frozen=True, slots=True)
 class FrameReceived:
+    """A frame that decoded; nothing of it is checked yet."""
+
     peer: PeerKey
     frame: Frame
 
@@ -60,6 +62,8 @@ class FrameMalformed:
 
 @dataclass(frozen=True, slots=True)
 class PulseReceived:
+    """A pulse that decoded."""
+
     peer: PeerKey
     pulse: Pulse
 
@@ -99,16 +103,16 @@ class TurnEnded:
     """No event is waiting: send what was gathered (receipts, digests, exchanges)."""
 
 
-Event: TypeAlias = Union[
-    PeerConnected,
-    PeerDisconnected,
-    DialFailed,
-    FrameReceived,
-    FrameMalformed,
-    PulseReceived,
-    PeerWritable,
-    SendBlocked,
-    TimerFired,
-    ClockRead,
-    TurnEnded,
-]
+Event: TypeAlias = (
+    PeerConnected
+    | PeerDisconnected
+    | DialFailed
+    | FrameReceived
+    | FrameMalformed
+    | PulseReceived
+    | PeerWritable
+    | SendBlocked
+    | TimerFired
+    | ClockRead
+    | TurnEnded
+)

@@ -127,6 +127,10 @@ class Intake:
         self._see(envelope_id)
         return True
 
+    def forget(self, envelope_id: EnvelopeId) -> None:
+        """What a seat delivered under this id was no good: take it from anyone else who offers it."""
+        self._seen.discard(envelope_id)
+
     def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
 

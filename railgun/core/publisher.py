@@ -159,9 +159,7 @@ class Publisher:
             del self._outgoing[outgoing.envelope_id]
         return Progress(outgoing, count, committee.n, reached, complete)
 
-    def _send(
-        self, outgoing: Outgoing, entries: list[NodeKey], committee: Committee, now: float, out: Effects
-    ) -> None:
+    def _send(self, outgoing: Outgoing, entries: list[NodeKey], committee: Committee, now: float, out: Effects) -> None:
         if not entries:
             outgoing.next_at = now + REPUBLISH_SECONDS
             self._agenda.set_earlier(("publish", self._tag), outgoing.next_at)

@@ -8,10 +8,10 @@ Peer input never raises out of `handle`: a `PeerError` becomes a refusal, a coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from railgun.core.agenda import Agenda
+from railgun.core.agenda import Agenda, DeadlineName
 from railgun.core.budgets import TokenBucket
 from railgun.core.clock import EpochClock
 from railgun.core.connector import Connector
@@ -51,6 +51,7 @@ from railgun.limits import (
 )
 from railgun.network import NetworkParameters
 from railgun.types import ENVELOPE_SIZES_BYTES, NodeKey, PeerKey, Tag
+from railgun.wire.directory_frames import DirectoryFrame
 from railgun.wire.envelope import parse_envelope
 from railgun.wire.frames import (
     Frame,
@@ -108,9 +109,7 @@ class RelayMachine:
         self.seats: dict[Tag, Seat] = {}
         self._peers: dict[PeerKey, _Peer] = {}
         self._held_bytes = 0
-        self._context = SeatContext(
-            node_key, signing_key, incarnation, self.agenda, self.counters, self._reserve_bytes
-        )
+        self._context = SeatContext(node_key, signing_key, incarnation, self.agenda, self.counters, self._reserve_bytes)
         self._flush_due: dict[Tag, None] = {}
         self._frame_handlers: dict[type, Callable[[PeerKey, _Peer, Frame, float, Effects], None]] = {
             Subscribe: self._subscribe,  # type: ignore[dict-item]
@@ -207,7 +206,7 @@ class RelayMachine:
                 if seat is not None:
                     seat.flush(now, out)
 
-    def _due(self, name: Hashable, now: float, out: Effects) -> None:
+    def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
         match name:
             case ("exchange", tag) if tag in self.seats:
                 self.seats[tag].exchange.exchange_due(now, out)
@@ -255,7 +254,7 @@ class RelayMachine:
             handler = self._frame_handlers.get(type(frame))
             if handler is not None:
                 handler(peer_key, peer, frame, now, out)
-            elif not isinstance(frame, Refused):
+            elif isinstance(frame, DirectoryFrame):
                 self.directory.frame_received(peer_key, frame, self.clock.wall(now), now, out)
                 if self.directory.take_changed():
                     self._directory_changed(now, out)
@@ -342,9 +341,7 @@ class RelayMachine:
         ):
             self.counters.refused(RefusalCode.CONFLICT)
             seat.descriptor = descriptor
-            seat.committee = self.directory.committee(
-                descriptor.tag, descriptor.start, descriptor.committee_size, wall
-            )
+            seat.committee = self.directory.committee(descriptor.tag, descriptor.start, descriptor.committee_size, wall)
 
     def _link_seats(self, seat: Seat, now: float, out: Effects) -> None:
         if self.node_key not in seat.committee.seat_keys:
@@ -480,6 +477,6 @@ class RelayMachine:
     def _receipt(self, peer_key: PeerKey, peer: _Peer, frame: Receipt, now: float, out: Effects) -> None:
         self._require_relay(peer)
         # The link has proved its own key; a receipt of somebody else has to prove itself.
-        if frame.seat != peer_key and not verify_receipt(frame):
+        if frame.seat != NodeKey(peer_key) and not verify_receipt(frame):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "receipt", penalty_points=10)
         self._seat(frame.tag).receipt_received(frame, out)

@@ -102,9 +102,7 @@ class SeatExchanger:
 
     # --- spreading ----------------------------------------------------------------------------
 
-    def spread_from_client(
-        self, held: Held, other_entry: NodeKey | None, committee: Committee, out: Effects
-    ) -> None:
+    def spread_from_client(self, held: Held, other_entry: NodeKey | None, committee: Committee, out: Effects) -> None:
         """Pass on what a client brought: bodies to our half of the other seats, ids to the rest."""
         others = [ad.node_key for ad in committee.seats if ad.node_key != self._node_key]
         if SizeClass(held.envelope[1]) is SizeClass.LARGE:
@@ -151,9 +149,7 @@ class SeatExchanger:
         if other is not None:
             other.compared_at = now
         out.append(
-            SendFrame(
-                (PeerKey(seat),), SeatExchange(self._tag, ids, urgent, len(self._store), self._store.fingerprint)
-            )
+            SendFrame((PeerKey(seat),), SeatExchange(self._tag, ids, urgent, len(self._store), self._store.fingerprint))
         )
 
     # --- filling up ---------------------------------------------------------------------------
@@ -161,7 +157,7 @@ class SeatExchanger:
     def exchange_due(self, now: float, out: Effects) -> None:
         """Every SEAT_EXCHANGE_SECONDS: announce what each other seat is not known to hold."""
         for seat, other in self._others.items():
-            ids = []
+            ids: list[EnvelopeId] = []
             for held in self._store.since(other.announced_through + 1):
                 if len(ids) == IDS_PER_FRAME_MAX:
                     break

@@ -24,7 +24,6 @@ from railgun.errors import PeerError, RefusalCode
 from railgun.limits import AUDIT_SECONDS, PULSE_SECONDARY_SECONDS, PULSE_SECONDS, UNSEEN_PULL_DELAY_SECONDS
 from railgun.ports import Chooser
 from railgun.types import EnvelopeId, Handle, NodeKey, PeerKey, Tag
-from railgun.wire.records import Ad
 from railgun.wire.frames import (
     Deliver,
     Digest,
@@ -36,6 +35,7 @@ from railgun.wire.frames import (
     TagDescriptor,
     Unsubscribe,
 )
+from railgun.wire.records import Ad
 
 SUBSCRIBE_RETRY_SECONDS = 1.0
 AUDIT_RELEASE_SECONDS = 2.0

@@ -1,0 +1,327 @@
+"""A client: its links, its directory, its tags; rooms plug in.
+
+Owns: dispatch of events to the parts, sealing what rooms ask for, opening what seats bring.
+Must not know: what rooms do, sockets, disks. Parts: `tag_set`, `tag_client`, `node_directory`,
+`connector`, `liveness`; rooms behind `railgun.core.room_port.Room`.
+
+Peer input never raises out of `handle`: a `PeerError` becomes a count and a penalty.
+"""
+
+from __future__ import annotations
+
+from railgun.core.agenda import DeadlineName
+from railgun.core.clock import EpochClock
+from railgun.core.counters import ClientCounters
+from railgun.core.effects import Disconnect, Effects, Notify, PenalisePeer, Persist, SendPulse
+from railgun.core.events import (
+    ClockRead,
+    DialFailed,
+    Event,
+    FrameMalformed,
+    FrameReceived,
+    PeerConnected,
+    PeerDisconnected,
+    PulseReceived,
+    SendBlocked,
+    TimerFired,
+)
+from railgun.core.liveness import Liveness
+from railgun.core.node_directory import NodeDirectory
+from railgun.core.notifications import ClockCorrected
+from railgun.core.publisher import Outgoing, Progress
+from railgun.core.room_port import Room, RoomOutcome, SealRequest
+from railgun.core.tag_client import ClientContext, TagClient
+from railgun.core.tag_set import TagSet
+from railgun.crypto.sealing import envelope_id, open_envelope, seal_envelope
+from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
+from railgun.network import NetworkParameters
+from railgun.ports import Chooser, Entropy
+from railgun.types import PeerKey, RoomId
+from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
+from railgun.wire.envelope import NONCE_BYTES, parse_envelope
+from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, Subscribed
+
+WAITING_REQUESTS_MAX = 1_024
+"""Seal requests of one room that wait for an epoch that may be sent under."""
+
+
+class ClientMachine:
+    """One client with any number of rooms."""
+
+    def __init__(
+        self, *, network: NetworkParameters, directory: NodeDirectory, entropy: Entropy, chooser: Chooser
+    ) -> None:
+        self.network = network
+        self.directory = directory
+        self.agenda = directory.agenda
+        self.connector = directory.connector
+        self.clock = EpochClock(corrects=True)
+        self.counters = ClientCounters()
+        self.liveness = Liveness(self.agenda)
+        self.rooms: dict[RoomId, Room] = {}
+        self._entropy = entropy
+        self._clock_told: float | None = None
+        self._waiting: dict[RoomId, list[SealRequest]] = {}
+        context = ClientContext(self.agenda, self.connector, self.liveness, self.counters, chooser, self._views_differ)
+        self.tags = TagSet(context, network, directory, self.clock, entropy, chooser)
+
+    # --- rooms --------------------------------------------------------------------------------
+
+    def add_room(self, room: Room, now: float) -> Effects:
+        """Serve a room from now on."""
+        out: Effects = []
+        self.rooms[room.room_id] = room
+        if self.clock.was_read:
+            self._plan(room, now, out)
+        self.agenda.arm(out)
+        return out
+
+    def remove_room(self, room_id: RoomId) -> Effects:
+        """Leave a room's tags. Idempotent."""
+        out: Effects = []
+        if self.rooms.pop(room_id, None) is not None:
+            self.tags.close_room(room_id, out)
+            self._waiting.pop(room_id, None)
+            self.agenda.cancel(("plan", room_id))
+        self.agenda.arm(out)
+        return out
+
+    def apply(self, room: Room, outcome: RoomOutcome, now: float) -> Effects:
+        """Carry out what a call on a room answered (the API's way in)."""
+        out: Effects = []
+        self._apply(room, outcome, now, out)
+        self.agenda.arm(out)
+        return out
+
+    def wall(self, now: float) -> float:
+        """Corrected Unix seconds."""
+        return self.clock.wall(now)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> Effects:
+        """Take one event; return what is to be done."""
+        out: Effects = []
+        match event:
+            case FrameReceived(peer, frame):
+                self._frame_received(peer, frame, now, out)
+            case PulseReceived(peer, pulse):
+                self._pulse_received(peer, pulse, now, out)
+            case TimerFired(generation):
+                if self.agenda.is_current(generation):
+                    self.agenda.fired()
+                    for name in self.agenda.take_due(now):
+                        self._due(name, now, out)
+            case PeerConnected():
+                self._peer_connected(event, now, out)
+            case PeerDisconnected(peer, _, retry) | DialFailed(peer, _, retry):
+                self._peer_gone(peer, retry, now, out)
+            case FrameMalformed(peer, detail):
+                self.counters.malformed_frames += 1
+                out.append(PenalisePeer(peer, RefusalCode.MALFORMED, detail, 10))
+            case SendBlocked():
+                self.counters.frames_blocked += 1
+            case ClockRead(offset):
+                self._clock_read(offset, now, out)
+            case _:
+                pass
+        self.agenda.arm(out)
+        return out
+
+    def state_sizes(self) -> dict[str, int]:
+        """How much is held, for checks that it returns to its baseline."""
+        return {"tags": len(self.tags), "agenda": len(self.agenda), "linked": len(self.connector.linked)}
+
+    def _clock_read(self, wall_minus_monotonic_seconds: float, now: float, out: Effects) -> None:
+        first = not self.clock.was_read
+        self.clock.read(wall_minus_monotonic_seconds)
+        self.directory.started(self.clock.wall(now), now, out)
+        if first:
+            for room in self.rooms.values():
+                self._plan(room, now, out)
+
+    def _peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
+        self.connector.connected(event, now)
+        if not event.is_relay:
+            return
+        before = self.clock.correction_seconds
+        self.clock.sample(event.peer, event.clock_offset_seconds)
+        self._clock_moved(before, now, out)
+        self.directory.peer_connected(event.peer, self.clock.wall(now), now, out)
+        self.tags.peer_connected(event.peer, now, out)
+
+    def _clock_moved(self, before: float, now: float, out: Effects) -> None:
+        correction = self.clock.correction_seconds
+        half_overlap = self.network.overlap_seconds / 2
+        if abs(correction - (self._clock_told or 0.0)) > half_overlap / 4:
+            self._clock_told = correction
+            out.append(Notify(ClockCorrected(correction, abs(correction) > half_overlap)))
+        if abs(correction - before) > 0.05:
+            for room in self.rooms.values():
+                self._plan(room, now, out)
+
+    def _peer_gone(self, peer: PeerKey, retry_after_seconds: float | None, now: float, out: Effects) -> None:
+        self.liveness.forget(peer)
+        self.connector.lost(peer, retry_after_seconds, now)
+        self.directory.peer_gone(peer)
+        self.tags.peer_gone(peer, now, out)
+
+    def _views_differ(self, peer: PeerKey, now: float, out: Effects) -> None:
+        self.directory.views_differ(peer, self.clock.wall(now), now, out)
+
+    def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
+        match name:
+            case ("pulse", peer):
+                sequence = self.liveness.pulse_due(peer, now)
+                if sequence is not None:
+                    out.append(SendPulse(peer, Pulse(sequence, 0, True, ())))
+            case ("silence", peer):
+                if self.liveness.silence_due(peer, now):
+                    out.append(Disconnect(peer, RefusalCode.REPLACED))
+                    self._peer_gone(peer, None, now, out)
+            case ("dial", peer):
+                self.connector.dial_due(peer, now, out)
+            case ("plan", room_id):
+                if room_id in self.rooms:
+                    self._plan(self.rooms[room_id], now, out)
+            case ("room", room_id, what):
+                room = self.rooms.get(room_id)
+                if room is not None:
+                    self._apply(room, room.due(what, now, self.clock.wall(now)), now, out)
+            case ("reseal", tag):
+                self._reseal(self.tags.take_unsettled(tag), now, out)
+            case _:
+                if not self.tags.due(name, now, out):
+                    self.directory.due(name, self.clock.wall(now), now, out)
+        if self.directory.take_changed():
+            self.tags.directory_changed(now, out)
+
+    # --- frames -------------------------------------------------------------------------------
+
+    def _frame_received(self, peer: PeerKey, frame: Frame, now: float, out: Effects) -> None:
+        self.liveness.heard(peer, now)
+        try:
+            match frame:
+                case Deliver():
+                    self._deliver(peer, frame, now, out)
+                case Digest() | Subscribed() | Receipt() | Refused():
+                    self._tag_frame(peer, frame, now, out)
+                case DirectoryRanges() | DirectoryIds() | AdsPush() | AdsRequest():
+                    self.directory.frame_received(peer, frame, self.clock.wall(now), now, out)
+                    if self.directory.take_changed():
+                        self.tags.directory_changed(now, out)
+                case _:
+                    raise PeerError(RefusalCode.MALFORMED, "a frame for relays", penalty_points=5)
+        except PeerError as error:
+            if error.penalty_points:
+                out.append(PenalisePeer(peer, error.code, error.detail, error.penalty_points))
+
+    def _tag_frame(
+        self, peer: PeerKey, frame: Digest | Subscribed | Receipt | Refused, now: float, out: Effects
+    ) -> None:
+        tag = self.tags.get(frame.tag)
+        if tag is None:
+            return
+        match frame:
+            case Digest():
+                tag.digest(peer, frame, now)
+            case Subscribed():
+                self.tags.subscribed(tag, peer, frame, now, out)
+            case Receipt():
+                for progress in tag.receipt(frame):
+                    self._progress(progress, tag, now, out)
+            case Refused():
+                self._reseal([(self.tags.room_of(tag), item) for item in tag.refused(peer, frame, now, out)], now, out)
+
+    def _deliver(self, peer: PeerKey, frame: Deliver, now: float, out: Effects) -> None:
+        header = parse_envelope(frame.envelope).header
+        tag = self.tags.get(header.tag)
+        if tag is None:
+            return
+        item = envelope_id(frame.envelope)
+        if not tag.deliver(peer, frame, item):
+            return
+        room = self.rooms.get(self.tags.room_of(tag))
+        if room is None:
+            return
+        try:
+            inner = open_envelope(tag.keys, frame.envelope)
+        except (CryptoError, MalformedInput) as error:
+            # Whoever sealed it held r_e but not K_e, or the seat altered it: a member's garbage and a seat's are
+            # told apart by asking another seat, which `forget` makes the intake do.
+            self.counters.unopenable += 1
+            tag.intake.forget(item)
+            raise PeerError(RefusalCode.BAD_SIGNATURE, "envelope does not open", penalty_points=5) from error
+        outcome = room.envelope_opened(self.tags.plan_of(tag), inner, now, self.clock.wall(now))
+        self._apply(room, outcome, now, out)
+
+    def _pulse_received(self, peer: PeerKey, pulse: Pulse, now: float, out: Effects) -> None:
+        self.liveness.heard(peer, now)
+        for entry in pulse.numbers:
+            tag = self.tags.get(entry.tag)
+            if tag is not None:
+                tag.pulse(peer, entry.last_number, now)
+        if pulse.wants_echo:
+            out.append(SendPulse(peer, Pulse(0, pulse.sequence, False, ())))
+
+    # --- what rooms want ----------------------------------------------------------------------
+
+    def _plan(self, room: Room, now: float, out: Effects) -> None:
+        self.tags.plan(room, now, out)
+        self._room_deadlines(room, now)
+        self._send_waiting(room, now, out)
+
+    def _room_deadlines(self, room: Room, now: float) -> None:
+        for what, at in room.next_deadlines(now, self.clock.wall(now)).items():
+            self.agenda.set_earlier(("room", room.room_id, what), at)
+
+    def _apply(self, room: Room, outcome: RoomOutcome, now: float, out: Effects) -> None:
+        if outcome.writes:
+            out.append(Persist(tuple(outcome.writes)))
+        if outcome.plan_changed and self.clock.was_read:
+            self.tags.plan(room, now, out)
+        for request in outcome.requests:
+            self._publish(room, request, now, out)
+        if outcome.plan_changed:
+            self._send_waiting(room, now, out)
+        out.extend(Notify(notification) for notification in outcome.notifications)
+        self._room_deadlines(room, now)
+
+    def _publish(self, room: Room, request: SealRequest, now: float, out: Effects) -> None:
+        keys = request.keys or (room.sending_keys(self.clock.wall(now)) if self.clock.was_read else None)
+        tag = None if keys is None else self.tags.get(keys.tag)
+        if keys is None or tag is None:
+            waiting = self._waiting.setdefault(room.room_id, [])
+            if len(waiting) < WAITING_REQUESTS_MAX:
+                waiting.append(request)
+            return
+        nonce = self._entropy.random_bytes(NONCE_BYTES)
+        envelope = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
+        tag.publish(envelope_id(envelope), envelope, request.reference, now, out)
+
+    def _send_waiting(self, room: Room, now: float, out: Effects) -> None:
+        for request in self._waiting.pop(room.room_id, []):
+            self._publish(room, request, now, out)
+
+    def _progress(self, progress: Progress, tag: TagClient, now: float, out: Effects) -> None:
+        room = self.rooms.get(self.tags.room_of(tag))
+        reference = progress.outgoing.reference
+        if room is None or not isinstance(reference, bytes):
+            return
+        outcome = room.receipts_grew(
+            reference,
+            progress.receipts,
+            progress.of,
+            majority=progress.majority_reached,
+            complete=progress.complete,
+            now=now,
+        )
+        self._apply(room, outcome, now, out)
+
+    def _reseal(self, unsettled: list[tuple[RoomId, Outgoing]], now: float, out: Effects) -> None:
+        for room_id, outgoing in unsettled:
+            room = self.rooms.get(room_id)
+            if room is None or not isinstance(outgoing.reference, bytes):
+                continue
+            self.counters.resealed += 1
+            self._apply(room, room.seal_again(outgoing.reference, self.clock.wall(now)), now, out)

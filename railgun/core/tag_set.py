@@ -1,0 +1,192 @@
+"""All tags of one client: opened, handed over and closed by the clock.
+
+Owns: which epochs of which room are open, the jitter of warm-ups, the order of a tag's phases.
+Must not know: what rooms or tags do inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from railgun.core.agenda import DeadlineName
+from railgun.core.clock import EpochClock
+from railgun.core.effects import Effects, Notify
+from railgun.core.epochs import EpochWindow
+from railgun.core.node_directory import NodeDirectory
+from railgun.core.notifications import CommitteeJoined, EpochOpened, NoCommittee
+from railgun.core.publisher import Outgoing
+from railgun.core.room_port import Room, TagPlan, TagPurpose
+from railgun.core.tag_client import ClientContext, TagClient
+from railgun.crypto.epoch import epoch_start
+from railgun.crypto.receipts import sign_tag_descriptor
+from railgun.network import NetworkParameters
+from railgun.ports import Chooser, Entropy
+from railgun.types import Handle, PeerKey, RoomId, Tag
+from railgun.wire.frames import Subscribed
+
+HANDLE_BYTES = 16
+TAG_WORDS = ("settle", "gap", "unseen", "hidden", "publish", "audit", "visit-end")
+
+
+@dataclass(slots=True)
+class _Open:
+    client: TagClient
+    room_id: RoomId
+    plan: TagPlan
+    told_joined: bool = False
+
+
+class TagSet:
+    """Opens and closes `TagClient`s."""
+
+    def __init__(
+        self,
+        context: ClientContext,
+        network: NetworkParameters,
+        directory: NodeDirectory,
+        clock: EpochClock,
+        entropy: Entropy,
+        chooser: Chooser,
+    ) -> None:
+        self._context = context
+        self._network = network
+        self._directory = directory
+        self._clock = clock
+        self._entropy = entropy
+        self._warm_up_share = 0.5 * chooser.random()
+        """This client's place within the first half of every overlap, so that members do not all come at once."""
+        self._open: dict[Tag, _Open] = {}
+        self._opened_epochs: dict[RoomId, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, tag: Tag | None) -> TagClient | None:
+        entry = None if tag is None else self._open.get(tag)
+        return None if entry is None else entry.client
+
+    def room_of(self, client: TagClient) -> RoomId:
+        return self._open[client.tag].room_id
+
+    def plan_of(self, client: TagClient) -> TagPlan:
+        return self._open[client.tag].plan
+
+    def of_room(self, room_id: RoomId) -> list[TagClient]:
+        return [entry.client for entry in self._open.values() if entry.room_id == room_id]
+
+    # --- planning -----------------------------------------------------------------------------
+
+    def plan(self, room: Room, now: float, out: Effects) -> None:
+        """Open what should be open, close what the room no longer names, and plan the next look."""
+        wall = self._clock.wall(now)
+        length, overlap = self._network.epoch_seconds, self._network.overlap_seconds
+        start = epoch_start(wall, room.room_id, length)
+        starts = [start]
+        warm_up_at = start + length - overlap * (1.0 - self._warm_up_share)
+        if wall >= warm_up_at:
+            starts.append(start + length)
+        if wall < start + 1.5 * overlap:
+            starts.insert(0, start - length)
+        wanted: set[Tag] = set()
+        for epoch in starts:
+            for plan in room.tag_plans(epoch, wall):
+                wanted.add(plan.keys.tag)
+                if plan.keys.tag not in self._open:
+                    self._open_tag(room, plan, now, wall, out)
+        for tag, entry in list(self._open.items()):
+            if entry.room_id == room.room_id and entry.plan.keys.start in starts and tag not in wanted:
+                self._close(tag, out)
+        self._tell_epoch(room, start, wall, out)
+        next_wall = min(at for at in (start + length, warm_up_at) if at > wall)
+        self._context.agenda.set(("plan", room.room_id), self._clock.monotonic(next_wall) + 0.001)
+
+    def _open_tag(self, room: Room, plan: TagPlan, now: float, wall: float, out: Effects) -> None:
+        keys = plan.keys
+        window = EpochWindow.of(keys.start, self._network)
+        descriptor = sign_tag_descriptor(keys, plan.committee_size, plan.gate)
+        committee = self._directory.committee(keys.tag, keys.start, plan.committee_size, wall)
+        handle = Handle(self._entropy.random_bytes(HANDLE_BYTES))
+        client = TagClient(self._context, keys, descriptor, committee, window, handle)
+        self._open[keys.tag] = _Open(client, room.room_id, plan)
+        agenda = self._context.agenda
+        agenda.set(("reseal", keys.tag), now + window.end + 0.5 * window.overlap_seconds - wall)
+        agenda.set(("last", keys.tag), now + window.stay_until - wall)
+        if not committee.seats:
+            out.append(Notify(NoCommittee(room.room_id, keys.start, self._directory.relays_known)))
+        client.settle(now, out)
+
+    def _tell_epoch(self, room: Room, start: int, wall: float, out: Effects) -> None:
+        if self._opened_epochs.get(room.room_id) == start:
+            return
+        self._opened_epochs[room.room_id] = start
+        keys = room.sending_keys(wall)
+        entry = None if keys is None else self._open.get(keys.tag)
+        if entry is not None:
+            out.append(Notify(EpochOpened(room.room_id, start, entry.client.committee.seat_keys)))
+
+    def close_room(self, room_id: RoomId, out: Effects) -> None:
+        self._opened_epochs.pop(room_id, None)
+        for tag, entry in list(self._open.items()):
+            if entry.room_id == room_id:
+                self._close(tag, out)
+
+    def _close(self, tag: Tag, out: Effects) -> None:
+        entry = self._open.pop(tag, None)
+        if entry is not None:
+            entry.client.close(out)
+            for word in ("reseal", "last", "close"):
+                self._context.agenda.cancel((word, tag))
+
+    # --- events -------------------------------------------------------------------------------
+
+    def subscribed(self, client: TagClient, peer: PeerKey, frame: Subscribed, now: float, out: Effects) -> None:
+        client.subscribed(peer, frame, now, out)
+        entry = self._open[client.tag]
+        attached = client.attached
+        if not entry.told_joined and len(attached) >= min(2, client.committee.n):
+            entry.told_joined = True
+            if entry.plan.purpose is TagPurpose.ROOM:
+                out.append(Notify(CommitteeJoined(entry.room_id, client.tag, client.keys.start, tuple(attached))))
+
+    def peer_connected(self, peer: PeerKey, now: float, out: Effects) -> None:
+        for entry in list(self._open.values()):
+            entry.client.peer_connected(peer, now, out)
+
+    def peer_gone(self, peer: PeerKey, now: float, out: Effects) -> None:
+        for entry in list(self._open.values()):
+            entry.client.peer_gone(peer, now, out)
+
+    def directory_changed(self, now: float, out: Effects) -> None:
+        wall = self._clock.wall(now)
+        for entry in list(self._open.values()):
+            keys, plan = entry.plan.keys, entry.plan
+            committee = self._directory.committee(keys.tag, keys.start, plan.committee_size, wall)
+            entry.client.committee_changed(committee, now, out)
+
+    def take_unsettled(self, tag: Tag) -> list[tuple[RoomId, Outgoing]]:
+        """The envelopes of an ending epoch that lack a majority, with their room."""
+        entry = self._open.get(tag)
+        if entry is None:
+            return []
+        return [(entry.room_id, outgoing) for outgoing in entry.client.publisher.take_unsettled()]
+
+    def due(self, name: DeadlineName, now: float, out: Effects) -> bool:
+        """A deadline of the agenda. False when it is none of a tag's."""
+        match name:
+            case ("last", tag):
+                entry = self._open.get(tag)
+                if entry is not None:
+                    self._context.agenda.set(("close", tag), entry.client.last_digests(now, out))
+            case ("close", tag):
+                self._close(tag, out)
+            case (str(word), tag) if word in TAG_WORDS:
+                entry = self._open.get(tag)
+                if entry is not None:
+                    entry.client.due(word, None, now, out)
+            case (str(word), tag, seat) if word in TAG_WORDS:
+                entry = self._open.get(tag)
+                if entry is not None:
+                    entry.client.due(word, seat, now, out)
+            case _:
+                return False
+        return True
