@@ -1,0 +1,121 @@
+"""Invite links: all that a person needs to ask to be let in, as one line of text.
+
+Owns: the link's fields, its two spellings, its checksum. Must not know: keys derived from the seed, rosters.
+Spec: docs/spec/rooms.md, "Invite links".
+
+``railgun://join/<text>`` or ``https://<any host>/<any path>#<text>``: behind the ``#`` no browser sends it to a server.
+The text is unpadded base64url of the canonical encoding and 4 bytes of checksum, so that a slip of the hand is told
+from a link that is whole but wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from railgun.errors import MalformedInput
+from railgun.limits import INVITE_CONTACT_ADDRESSES_MAX, INVITE_CONTACTS_MAX, INVITE_LINK_CHARACTERS_MAX
+from railgun.types import Address, NetworkId, NodeKey, RelayContact, RoomId
+from railgun.wire.records import AddressShape
+from railgun.wire.schema import Array, Bytes, Codec, Nested
+
+LINK_PREFIX: Final = "railgun://join/"
+WEB_PREFIX: Final = "https://"
+CHECKSUM_BYTES: Final = 4
+CHECKSUM_LABEL: Final = b"railgun/invite-check/v1\0"
+INVITE_BYTES_MAX: Final = 2_048
+
+MISTYPED: Final = "the invite link is mistyped or cut short: copy it again, whole"
+NOT_OURS: Final = "the invite link is whole, but not for this version of Rail Gun"
+NO_LINK: Final = "this is no invite link: it should start with railgun://join/ or https://"
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    node_key: Annotated[NodeKey, Bytes(32)]
+    certificate_hash: Annotated[bytes, Bytes(32)]
+    addresses: Annotated[tuple[Address, ...], Array(AddressShape(), INVITE_CONTACT_ADDRESSES_MAX, 1)]
+
+
+@dataclass(frozen=True)
+class _Invite:
+    network: Annotated[NetworkId, Bytes(32)]
+    room: Annotated[RoomId, Bytes(32)]
+    seed: Annotated[bytes, Bytes(32)] = field(repr=False)
+    contacts: Annotated[tuple[_Contact, ...], Array(Nested(_Contact), INVITE_CONTACTS_MAX)]
+
+
+_INVITES: Final[Codec[_Invite]] = Codec({1: _Invite}, bytes_max=INVITE_BYTES_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """What a link says.
+
+    Attributes:
+        network: 32 bytes.
+        room: 32 bytes.
+        seed: 32 bytes, secret: who holds it may ask to be let in.
+        contacts: at most 8 relays to start from, each with 1 to 4 addresses.
+    """
+
+    network: NetworkId
+    room: RoomId
+    seed: bytes = field(repr=False)
+    contacts: tuple[RelayContact, ...]
+
+
+def format_invite(invite: Invite, web_page: str | None = None) -> str:
+    """The link; under ``web_page`` (``https://...``, without ``#``) the one that opens in a browser.
+
+    Raises:
+        ValueError: a field does not fit.
+    """
+    contacts = tuple(_Contact(c.node_key, c.certificate_hash, c.addresses) for c in invite.contacts)
+    data = _INVITES.encode(_Invite(invite.network, invite.room, invite.seed, contacts))
+    text = base64.urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
+    if web_page is None:
+        return LINK_PREFIX + text
+    if not web_page.startswith(WEB_PREFIX) or "#" in web_page:
+        raise ValueError("a web link starts with https:// and has no # of its own")
+    return f"{web_page}#{text}"
+
+
+def parse_invite(link: str) -> Invite:
+    """Read a link; white space around it is ignored.
+
+    Raises:
+        MalformedInput: not a link; or mistyped (the checksum tells); or whole, and yet not one we understand.
+    """
+    if len(link) > INVITE_LINK_CHARACTERS_MAX:
+        raise MalformedInput("too long for an invite link")
+    text = link.strip()
+    if text.startswith(LINK_PREFIX):
+        text = text.removeprefix(LINK_PREFIX)
+    elif text.startswith(WEB_PREFIX) and "#" in text:
+        text = text.partition("#")[2]
+    else:
+        raise MalformedInput(NO_LINK)
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedInput(MISTYPED) from error
+    data, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
+    # The last character may carry spare bits: two spellings of one link would defeat comparison.
+    if _checksum(data) != checksum or base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != text:
+        raise MalformedInput(MISTYPED)
+    try:
+        found = _INVITES.decode(data)
+    except MalformedInput as error:
+        raise MalformedInput(
+            f"the invite link is whole, but not for this version of Rail Gun: {error.detail}"
+        ) from error
+    contacts = tuple(RelayContact(c.node_key, c.addresses, c.certificate_hash) for c in found.contacts)
+    return Invite(found.network, found.room, found.seed, contacts)
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(CHECKSUM_LABEL + data, digest_size=32).digest()[:CHECKSUM_BYTES]
