@@ -117,14 +117,23 @@ class RelayPool:
     __slots__ = ("_count", "_fallbacks", "_relays")
 
     def __init__(self, ads: Iterable[Ad], network: NetworkParameters) -> None:
+        self._place((ad, ad_prefix(ad, network)) for ad in ads)
+
+    @classmethod
+    def with_prefixes(cls, placed: Iterable[tuple[Ad, bytes | None]]) -> RelayPool:
+        """A pool of ads whose prefixes (see `ad_prefix`) are known already."""
+        pool = cls.__new__(cls)
+        pool._place(placed)
+        return pool
+
+    def _place(self, placed: Iterable[tuple[Ad, bytes | None]]) -> None:
         self._relays: dict[bytes, list[Ad]] = {}
         self._fallbacks: dict[bytes, list[Ad]] = {}
         seen: set[NodeKey] = set()
-        for ad in ads:
+        for ad, prefix in placed:
             if ad.node_key in seen:
                 raise ValueError("two ads of one node")
             seen.add(ad.node_key)
-            prefix = ad_prefix(ad, network)
             if prefix is None:
                 continue
             if ad.roles & Role.RELAY:
