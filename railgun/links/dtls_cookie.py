@@ -67,7 +67,7 @@ def parse_hello(datagram: bytes) -> ClientHello | None:
     if fragment_offset != 0 or end > len(datagram) or _BODY_AT + fragment_bytes > end:
         return None
     body_end = _BODY_AT + fragment_bytes
-    if _SESSION_ID_AT >= body_end:
+    if body_end <= _SESSION_ID_AT:
         return None
     session_id_bytes = datagram[_SESSION_ID_AT]
     cookie_at = _SESSION_ID_AT + 1 + session_id_bytes
