@@ -210,7 +210,7 @@ class Write:
 
     table: str
     key: bytes
-    value: bytes | None
+    value: bytes | None = field(repr=False)
 
 
 class Store(Protocol):
