@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick bench soak lint types layers docs clean constraints
+.PHONY: help setup demo test quick bench soak lint types layers docs reference clean constraints
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -42,6 +42,9 @@ layers: setup
 docs: setup ## links in docs resolve, the CLI reference is current
 	$(BIN)/python tools/check_docs.py
 	$(BIN)/python tools/cli_reference.py --check
+
+reference: setup ## rewrite docs/reference/cli.md from the parser
+	$(BIN)/python tools/cli_reference.py
 
 constraints: ## rewrite constraints.txt from .venv
 	$(BIN)/python tools/freeze_constraints.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,15 @@ def test_any_override_gives_a_configuration_or_the_one_error(overrides: dict[str
         except ConfigurationError:
             continue
         assert os.fspath(configuration.profile.directory)
+
+
+def test_the_reference_lists_every_setting_with_its_variable() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([a-z_.]+)` \| `(RAILGUN_[A-Z_]+)` \|", page, re.MULTILINE)
+    assert rows == [(setting, environment_name(setting)) for setting in setting_names()]
+
+
+def test_the_example_in_the_reference_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configuration.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert load_configuration(write(tmp_path, example), HOME).node.port == 9001

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
-HEADER_LENGTH_MIN = 40
+HEADER_LENGTH_MIN = 20
 BINARY_SUFFIXES = {".png", ".jpg", ".ico", ".woff2", ".gz", ".db"}
 BROAD = {"Exception", "BaseException"}
 EDGE = re.compile(r"^\s*(\w+) --> (\w+)\s*$")
