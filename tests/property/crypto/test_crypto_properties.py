@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,12 +183,13 @@ def test_any_bytes_open_under_no_hpke_secret(data: bytes) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_no_wrapped_key(data: bytes) -> None:
-    for unwrap in (
+    attempts: tuple[Callable[[], bytes], ...] = (
         lambda: wrapping.unwrap_with_passphrase(data, "x"),
         lambda: wrapping.unwrap_with_key_file(data, PICKLE_KEY),
-    ):
+    )
+    for attempt in attempts:
         try:
-            unwrap()
+            attempt()
         except StoreError:
             continue
         raise AssertionError("random bytes were accepted")
