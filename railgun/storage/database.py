@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from railgun.errors import InvariantViolated, StoreError, UsageError
 from railgun.limits import STORE_BUSY_SECONDS, STORE_CHECK_BYTES_MAX, STORE_LOG_BYTES_MAX
+from railgun.storage.files import PRIVATE_FILE_MODE, sync_directory
 from railgun.storage.migrations import APPLICATION_ID, expected_schema, migrate, schema_of, version_of
 
-FILE_MODE: Final = 0o600
 PRIMARY_CODE_MASK: Final = 0xFF
 """SQLite's extended error codes carry the primary one in their low byte."""
 SYNC_FAILURES: Final = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
@@ -201,7 +201,7 @@ def _prepare_file(path: Path, *, create: bool) -> None:
     try:
         if create:
             try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_FILE_MODE))
             except FileExistsError:
                 pass
             else:
@@ -215,12 +215,3 @@ def _prepare_file(path: Path, *, create: bool) -> None:
         raise StoreError(
             f"{path}: {error.strerror}: check that its directory exists, has room and is writable for this user"
         ) from error
-
-
-def sync_directory(path: Path) -> None:
-    """Flush the names in a directory to the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
