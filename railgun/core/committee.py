@@ -29,6 +29,9 @@ SEATS_LABEL: Final = "railgun/seats/v1"
 RANK_LABEL: Final = "railgun/rank/v1"
 SEATS_HASH_BYTES: Final = 8
 
+_RELAY: Final = int(Role.RELAY)
+_FALLBACK: Final = int(Role.FALLBACK)
+
 _NOT_GLOBAL_IPV4: Final = tuple(
     ipaddress.IPv4Network(block)
     for block in (
@@ -136,9 +139,10 @@ class RelayPool:
             seen.add(ad.node_key)
             if prefix is None:
                 continue
-            if ad.roles & Role.RELAY:
+            roles = int(ad.roles)  # enum's own arithmetic shows at 10,000 ads
+            if roles & _RELAY:
                 self._relays.setdefault(prefix, []).append(ad)
-            if ad.roles & Role.FALLBACK:
+            if roles & _FALLBACK:
                 self._fallbacks.setdefault(prefix, []).append(ad)
         self._count = len(seen)
 

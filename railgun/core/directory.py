@@ -36,6 +36,7 @@ from railgun.types import NodeKey, RelayContact, Role, Tag
 from railgun.wire.records import Ad, Obituary, decode_record
 
 OBITUARY_TESTIMONIES_NEEDED: Final = 3
+_RELAYING: Final = int(Role.RELAY | Role.FALLBACK)  # flags as integers: enum's own arithmetic shows at 10,000 ads
 
 AdPredicate = Callable[[Ad], bool]
 """Whether an ad has what its network asks for beyond its signature (witnesses, work)."""
@@ -57,6 +58,9 @@ class _Node:
 
     def ad_at(self, cutoff: int) -> SignedAd | None:
         """The ad with the greatest (issued, hash) issued by ``cutoff``."""
+        newest = self.ads[-1]
+        if newest.ad.issued <= cutoff:  # nearly always
+            return newest
         return next((signed for signed in reversed(self.ads) if signed.ad.issued <= cutoff), None)
 
 
@@ -319,7 +323,7 @@ class Directory:
         return sorted(counted, key=lambda signed: signed.node_key)
 
     def _offers(self, ad: Ad) -> bool:
-        return bool(ad.roles & (Role.RELAY | Role.FALLBACK)) and self._ad_qualifies(ad)
+        return bool(int(ad.roles) & _RELAYING) and self._ad_qualifies(ad)
 
 
 def _order(signed: SignedRecord) -> tuple[int, bytes]:
@@ -331,7 +335,7 @@ def _one_a_host(ads: Sequence[SignedAd]) -> list[SignedAd]:
     first: dict[str, SignedAd] = {}
     for signed in ads:
         other = first.setdefault(signed.ad.address.host, signed)
-        if _order(signed) < _order(other):
+        if other is not signed and _order(signed) < _order(other):
             first[signed.ad.address.host] = signed
     return list(first.values())
 

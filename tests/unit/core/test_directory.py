@@ -20,7 +20,7 @@ TAG = Tag(b"t" * 32)
 
 
 def _directory(
-    *records: SignedRecord, network: NetworkParameters = LAN, wall: float = NOW, **options: int
+    *records: SignedRecord, network: NetworkParameters = LAN, wall: float = NOW, ads_max: int = 1_000
 ) -> Directory:
     directory = Directory(network, ads_max=ads_max)
     for record in records:
