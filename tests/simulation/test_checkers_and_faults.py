@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from railgun.errors import ConfigurationError
@@ -218,3 +220,9 @@ def test_a_fault_of_nobody_is_a_mistake() -> None:
 def test_a_scenario_file_with_a_mistake_is_refused_by_name(text: str, names: str) -> None:
     with pytest.raises(ConfigurationError, match=names):
         load_fault_plan(text)
+
+
+def test_the_example_in_the_docs_is_a_scenario() -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/simulate.md").read_text()
+    plan = load_fault_plan(text.split("```toml\n")[1].split("```")[0])
+    assert [type(fault) for fault in plan.faults] == [Crash, Restart, Partition, Heal, ClockJump, Slow, NetworkChange]

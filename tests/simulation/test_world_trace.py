@@ -57,6 +57,14 @@ def test_how_often_run_is_called_changes_nothing() -> None:
     assert at_once.events == in_steps.events
 
 
+def test_going_through_the_codecs_changes_nothing() -> None:
+    plain, encoded = ping_world(7, 5), ping_world(7, 5)
+    encoded.encode_frames = True
+    for world in (plain, encoded):
+        world.run(20)
+    assert plain.trace_digest() == encoded.trace_digest()
+
+
 def test_the_digest_may_be_read_at_any_time() -> None:
     watched, alone = ping_world(7, 5), ping_world(7, 5)
     for second in (10, 20):
