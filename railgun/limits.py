@@ -121,7 +121,7 @@ ROSTER_ENTRIES_PER_AUTHOR_MAX: Final = 2_000
 ROOM_DEVICES_MAX: Final = 512
 INVITES_LIVE_MAX: Final = 16
 GENERATIONS_LIVE_MAX: Final = 8
-TEXT_BYTES_MAX: Final = 16_384
+TEXT_BYTES_MAX: Final = 131_072
 MESSAGE_PARENTS_MAX: Final = 8
 HISTORY_PAGE_MAX: Final = 500
 PEER_EVENTS_QUEUE_MAX: Final = 4_096
@@ -200,3 +200,25 @@ STORE_LOG_BYTES_MAX: Final = 4 << 20
 """The write-ahead log is cut back to this after each checkpoint."""
 PROFILE_FILE_BYTES_MAX: Final = 65_536
 """``profile.toml``, the wrapped secrets and a key file are far smaller; more is not read."""
+GENERATION_LIVE_DAYS: Final = 7
+"""Days on which one generation may be used: what a stolen copy of its secret is worth at most."""
+GENERATION_TURN_SECONDS: Final = 5.0
+"""How long each admin waits for those before it to make a generation that is needed."""
+SESSION_MESSAGES_MAX: Final = 100
+SESSION_MESSAGES_LARGE_ROOM_MAX: Final = 1_000
+SESSION_LARGE_ROOM_DEVICES: Final = 50
+SESSION_AGE_MAX_SECONDS: Final = 86_400.0
+SESSION_INDEX_MAX: Final = 4_096
+"""Honest senders renew a session long before; a replay window is a bitmap of so many bits."""
+SESSIONS_SHARED_MAX: Final = 64
+"""Own sessions of which it is remembered who got them, to answer requests for them again."""
+KEY_REQUEST_FIRST_SECONDS: Final = 1.0
+"""A key usually travels just before its first message; only then is it asked for."""
+KEY_REQUEST_AGAIN_SECONDS: Final = 15.0
+KEY_REQUEST_TIMES_MAX: Final = 8
+KEY_ANSWER_AGAIN_SECONDS: Final = 10.0
+"""One device is not sent one session's key more often than this, however often it asks."""
+LOBBY_TURN_SECONDS: Final = 1.5
+"""How long each member waits for those before it, in an order that differs by joiner, to answer in a lobby."""
+LOBBY_TURNS_MAX: Final = 16
+LOBBY_COMMITTEE: Final = 5

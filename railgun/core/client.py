@@ -128,6 +128,11 @@ class ClientMachine:
         self.agenda.arm(out)
         return out
 
+    @property
+    def turn_due(self) -> bool:
+        """Whether `TurnEnded` would do anything: clients gather nothing over a turn."""
+        return False
+
     def state_sizes(self) -> dict[str, int]:
         """How much is held, for checks that it returns to its baseline."""
         return {"tags": len(self.tags), "agenda": len(self.agenda), "linked": len(self.connector.linked)}
@@ -147,7 +152,7 @@ class ClientMachine:
         before = self.clock.correction_seconds
         self.clock.sample(event.peer, event.clock_offset_seconds)
         self._clock_moved(before, now, out)
-        self.directory.peer_connected(event.peer, self.clock.wall(now), now, out)
+        self.directory.peer_connected(event.peer, now, out, is_relay=True)
         self.tags.peer_connected(event.peer, now, out)
 
     def _clock_moved(self, before: float, now: float, out: Effects) -> None:

@@ -25,6 +25,8 @@ from railgun.types import EnvelopeId, NodeKey, PeerKey, Tag
 from railgun.wire.frames import Digest, Pull
 
 PULL_RETRY_SECONDS = 1.0
+UNNAMED = bytes(8)
+"""Incarnation of a numbering whose seat has not named it yet."""
 
 
 @dataclass(slots=True)
@@ -91,11 +93,18 @@ class Intake:
     def position(self, seat: NodeKey) -> tuple[bytes, int]:
         """(incarnation, first number lacking) to subscribe with; 8 zero bytes and 1 for a seat never seen."""
         log = self.logs.get(seat)
-        return (bytes(8), 1) if log is None else (log.incarnation, log.contiguous + 1)
+        return (UNNAMED, 1) if log is None else (log.incarnation, log.contiguous + 1)
+
+    def expect(self, seat: NodeKey) -> None:
+        """A subscription was asked for: its first numbers may overtake the answer."""
+        if seat not in self.logs:
+            self.logs[seat] = SeatLog(UNNAMED)
 
     def subscribed(self, seat: NodeKey, incarnation: bytes, last_number: int, now: float) -> None:
         """A seat says where its numbering stands; a seat that restarted numbers afresh."""
         log = self.logs.get(seat)
+        if log is not None and log.incarnation == UNNAMED:
+            log.incarnation = incarnation
         if log is None or log.incarnation != incarnation:
             log = self.logs[seat] = SeatLog(incarnation)
         self._numbered(seat, log, last_number, now)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from railgun.core.agenda import Agenda
+from railgun.core.agenda import Agenda, DeadlineName
 from railgun.limits import DEAD_SECONDS, PROBE_SECONDS
 from railgun.types import PeerKey
 
 
 @dataclass(slots=True)
 class _Watch:
+    users: dict[DeadlineName, float]
     interval_seconds: float
     dead_seconds: float
     sequence: int = 0
@@ -32,16 +33,28 @@ class Liveness:
         self._agenda = agenda
         self._watches: dict[PeerKey, _Watch] = {}
 
-    def watch(self, peer: PeerKey, interval_seconds: float, now: float) -> None:
-        """Watch a connected peer, or change how often. Several watchers: the owner passes the least."""
+    def watch(self, peer: PeerKey, user: DeadlineName, interval_seconds: float, now: float) -> None:
+        """Watch a connected peer on behalf of ``user``; the shortest of all users' intervals holds."""
         standing = self._watches.get(peer)
-        if standing is not None:
-            if standing.interval_seconds > interval_seconds:
-                self._agenda.set(("pulse", peer), now)
-            standing.interval_seconds = interval_seconds
+        if standing is None:
+            self._watches[peer] = _Watch({user: interval_seconds}, interval_seconds, DEAD_SECONDS, last_heard_at=now)
+            self._agenda.set(("pulse", peer), now)
             return
-        self._watches[peer] = _Watch(interval_seconds, DEAD_SECONDS, last_heard_at=now)
-        self._agenda.set(("pulse", peer), now)
+        standing.users[user] = interval_seconds
+        before = standing.interval_seconds
+        standing.interval_seconds = min(standing.users.values())
+        if standing.interval_seconds < before:
+            self._agenda.set(("pulse", peer), now)
+
+    def unwatch(self, peer: PeerKey, user: DeadlineName) -> None:
+        """``user`` no longer cares; without users the peer is forgotten. Idempotent."""
+        standing = self._watches.get(peer)
+        if standing is None or standing.users.pop(user, None) is None:
+            return
+        if standing.users:
+            standing.interval_seconds = min(standing.users.values())
+        else:
+            self.forget(peer)
 
     def forget(self, peer: PeerKey) -> None:
         if self._watches.pop(peer, None) is not None:
@@ -67,9 +80,17 @@ class Liveness:
         return True
 
     def pulse_due(self, peer: PeerKey, now: float) -> int | None:
-        """The sequence number of the pulse to send now, or None when the peer is not watched."""
+        """The sequence number of the pulse to send now, or None when none is owed.
+
+        None is owed to a peer that is not watched, or was heard within the interval: of two peers that watch each
+        other one ends up asking and the other answering.
+        """
         watch = self._watches.get(peer)
         if watch is None:
+            return None
+        quiet_until = watch.last_heard_at + watch.interval_seconds
+        if watch.oldest_unanswered_at is None and watch.sequence and now < quiet_until - 0.05:
+            self._agenda.set(("pulse", peer), quiet_until)
             return None
         watch.sequence += 1
         if watch.oldest_unanswered_at is None:

@@ -91,8 +91,8 @@ class NodeDirectory:
             self.agenda.set(("gossip",), now + TICK_SECONDS)
         self._keep_homes(now, out)
 
-    def peer_connected(self, relay: PeerKey, wall: float, now: float, out: Effects) -> None:
-        self._apply(self._gossip.peer_connected(relay, now, is_relay=True), out)
+    def peer_connected(self, peer: PeerKey, now: float, out: Effects, *, is_relay: bool) -> None:
+        self._apply(self._gossip.peer_connected(peer, now, is_relay=is_relay), out)
         self._keep_homes(now, out)
 
     def peer_gone(self, peer: PeerKey) -> None:

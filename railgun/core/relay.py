@@ -160,6 +160,11 @@ class RelayMachine:
         self.agenda.arm(out)
         return out
 
+    @property
+    def turn_due(self) -> bool:
+        """Whether `TurnEnded` would do anything; the shell may spare itself the event."""
+        return bool(self._flush_due)
+
     def state_sizes(self) -> dict[str, int]:
         """How much is held, for checks that it returns to its baseline."""
         return {
@@ -177,16 +182,16 @@ class RelayMachine:
             now,
         )
         self.connector.connected(event, now)
+        self.directory.peer_connected(event.peer, now, out, is_relay=event.is_relay)
         if not event.is_relay:
             self.agenda.set(("client-silence", event.peer), now + CLIENT_SILENCE_SECONDS)
             return
         self.clock.sample(event.peer, event.clock_offset_seconds)
-        self.directory.peer_connected(event.peer, self.clock.wall(now), now, out)
         node = NodeKey(event.peer)
         for tag, seat in self.seats.items():
             if seat.committee.rank_of(node) is not None and self.connector.is_wanted(event.peer):
                 seat.exchange.open_with(node, seat.committee.seats_hash, out)
-                self.liveness.watch(event.peer, PULSE_SECONDS, now)
+                self.liveness.watch(event.peer, ("seat", tag), PULSE_SECONDS, now)
                 self._flush_due[tag] = None
 
     def _peer_gone(self, peer: PeerKey, retry_after_seconds: float | None, now: float) -> None:
@@ -353,7 +358,7 @@ class RelayMachine:
             self.connector.want(("seat", seat.descriptor.tag), ad.contact(), now, out)
             if self.connector.is_linked(peer) and ad.node_key not in seat.exchange.others:
                 seat.exchange.open_with(ad.node_key, seat.committee.seats_hash, out)
-                self.liveness.watch(peer, PULSE_SECONDS, now)
+                self.liveness.watch(peer, ("seat", seat.descriptor.tag), PULSE_SECONDS, now)
 
     def _close_tag(self, tag: Tag) -> None:
         seat = self.seats.pop(tag, None)
@@ -364,9 +369,8 @@ class RelayMachine:
         self.agenda.cancel(("seat-pull", tag))
         for ad in seat.committee.ranking:
             self.connector.release(("seat", tag), ad.node_key)
-            peer = PeerKey(ad.node_key)
-            if not self.connector.is_wanted(peer):
-                self.liveness.forget(peer)
+        for other in seat.exchange.others:
+            self.liveness.unwatch(PeerKey(other), ("seat", tag))
         for standing in self._peers.values():
             standing.tags.pop(tag, None)
 
@@ -380,9 +384,16 @@ class RelayMachine:
                 continue
             for ad in seat.committee.seats:
                 if ad.node_key not in committee.seat_keys:
-                    self.connector.release(("seat", seat.descriptor.tag), ad.node_key)
+                    self._part(seat, ad.node_key)
             seat.committee = committee
             self._link_seats(seat, now, out)
+
+    def _part(self, seat: Seat, other: NodeKey) -> None:
+        """The directory no longer names ``other`` as a seat: it gets no more of this tag from us."""
+        tag = seat.descriptor.tag
+        self.connector.release(("seat", tag), other)
+        self.liveness.unwatch(PeerKey(other), ("seat", tag))
+        seat.exchange.peer_gone(other)
 
     def _seat(self, tag: Tag) -> Seat:
         seat = self.seats.get(tag)
@@ -448,7 +459,7 @@ class RelayMachine:
         if frame.reply:
             seat.exchange.open_with(node, seat.committee.seats_hash, out, reply=False)
         seat.exchange.opened_by(node)
-        self.liveness.watch(peer_key, PULSE_SECONDS, now)
+        self.liveness.watch(peer_key, ("seat", frame.descriptor.tag), PULSE_SECONDS, now)
         if frame.seats_hash != seat.committee.seats_hash:
             self.directory.views_differ(peer_key, self.clock.wall(now), now, out)
 

@@ -71,6 +71,7 @@ class SeatExchanger:
         self._announce_due: dict[NodeKey, list[EnvelopeId]] = {}
         self._announce_urgent: dict[NodeKey, list[EnvelopeId]] = {}
         self._pull_now = False
+        self._stored_through = 0
 
     @property
     def others(self) -> tuple[NodeKey, ...]:
@@ -127,6 +128,11 @@ class SeatExchanger:
         first = mine is not None and (theirs is None or mine < theirs)
         return rest[0 if first else 1 :: 2]
 
+    def stored(self, now: float) -> None:
+        """Something new is held: the next exchange comes within SEAT_EXCHANGE_SECONDS."""
+        if self._others:
+            self._agenda.set_earlier(("exchange", self._tag), now + SEAT_EXCHANGE_SECONDS)
+
     def _announce(self, seat: NodeKey, envelope_id: EnvelopeId, *, urgent: bool) -> None:
         if seat in self._others:
             (self._announce_urgent if urgent else self._announce_due).setdefault(seat, []).append(envelope_id)
@@ -138,6 +144,9 @@ class SeatExchanger:
                 for first in range(0, len(ids), IDS_PER_FRAME_MAX):
                     self._send_exchange(seat, tuple(ids[first : first + IDS_PER_FRAME_MAX]), urgent, now, out)
             due.clear()
+        if self._store.last_number != self._stored_through:
+            self._stored_through = self._store.last_number
+            self.stored(now)
         if self._pull_now:
             self._pull_now = False
             self.pull_due(now, out)
@@ -167,7 +176,10 @@ class SeatExchanger:
             if ids or now - other.compared_at >= COMPARE_SECONDS:
                 self._send_exchange(seat, tuple(ids), False, now, out)
         if self._others:
-            self._agenda.set_earlier(("exchange", self._tag), now + SEAT_EXCHANGE_SECONDS)
+            behind = any(other.announced_through < self._store.last_number for other in self._others.values())
+            self._agenda.set_earlier(
+                ("exchange", self._tag), now + (SEAT_EXCHANGE_SECONDS if behind else COMPARE_SECONDS)
+            )
 
     def exchange_received(self, seat: NodeKey, frame: SeatExchange, now: float) -> None:
         """Note what the other holds, plan pulls of what we lack, and compare the whole."""

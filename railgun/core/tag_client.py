@@ -177,6 +177,7 @@ class TagClient:
     def _subscribe(self, seat: NodeKey, mode: SubscriptionMode, out: Effects) -> None:
         linked = self._context.connector.linked[PeerKey(seat)]
         incarnation, from_number = self.intake.position(seat)
+        self.intake.expect(seat)
         proof = sign_subscription(self.keys, seat, linked.local_key, self.handle)
         out.append(
             SendFrame(
@@ -198,6 +199,7 @@ class TagClient:
         if self._context.connector.is_linked(seat):
             out.append(SendFrame((PeerKey(seat),), Unsubscribe(self.tag)))
         self._context.connector.release(("tag", self.tag), seat)
+        self._context.liveness.unwatch(PeerKey(seat), ("tag", self.tag))
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class TagClient:
             attachment.subscribed = True
             primary = attachment.mode is SubscriptionMode.PRIMARY
             interval = PULSE_SECONDS if primary else PULSE_SECONDARY_SECONDS
-            self._context.liveness.watch(peer, interval, now)
+            self._context.liveness.watch(peer, ("tag", self.tag), interval, now)
             self.settle(now, out)
         if frame.seats_hash != self.committee.seats_hash:
             self._context.views_differ(peer, now, out)

@@ -251,4 +251,4 @@ class Codec(Generic[T]):
                 raise MalformedInput("missing field")
         if value:
             raise MalformedInput("unknown field")
-        return build(cls, values)  # type: ignore[return-value]
+        return build(cls, values)
