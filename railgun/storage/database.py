@@ -22,6 +22,8 @@ from railgun.storage.migrations import APPLICATION_ID, expected_schema, migrate,
 PRIMARY_CODE_MASK: Final = 0xFF
 """SQLite's extended error codes carry the primary one in their low byte."""
 SYNC_FAILURES: Final = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
+_MAGIC: Final = b"SQLite format 3\0"
+_PAGE_BYTES_MIN: Final = 512
 
 _ADVICE: Final = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space and start again",
@@ -211,6 +213,11 @@ def _prepare_file(path: Path, *, create: bool) -> None:
                 "is no file: give another path" if path.exists() else "is missing: restore the profile from a backup"
             )
             raise StoreError(f"{path} {advice}")
+        with path.open("rb") as file:
+            start = file.read(_PAGE_BYTES_MIN)
+        # SQLite takes a file below its smallest page for an empty one, and would write over it.
+        if start and (len(start) < _PAGE_BYTES_MIN or not start.startswith(_MAGIC)):
+            raise StoreError(f"{path}: {_ADVICE[sqlite3.SQLITE_NOTADB]}")
     except OSError as error:
         raise StoreError(
             f"{path}: {error.strerror}: check that its directory exists, has room and is writable for this user"

@@ -7,7 +7,6 @@ import os
 import shlex
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from railgun.runtime.profile import (
     read_profile_facts,
 )
 from railgun.storage.sqlite_store import SqliteStore
+from tests.unit.storage.children import start
 from tests.unit.storage.support import SystemEntropy
 
 ENTROPY = SystemEntropy()
@@ -132,24 +132,16 @@ def test_another_users_files_are_refused(profile: Path, monkeypatch: pytest.Monk
 
 
 def test_a_second_opening_names_the_holder(profile: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path\n"
-         "from railgun.storage.sqlite_store import SqliteStore
-from tests.unit.storage.support import SystemEntropy; from railgun.runtime.profile import open_profile\n"
-         "opened = open_profile(Path(sys.argv[1]), SystemEntropy()); print('open', flush=True); sys.stdin.read()\n",
-         str(profile)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"open\n"
-        refused = error_of(profile)
-        assert isinstance(refused, UsageError)
-        assert f"is in use by process {child.pid}: stop it" in str(refused)
-        assert read_profile_facts(profile).kind is ProfileKind.MEMBER
-    finally:
-        child.kill()
-        child.communicate()
+    with start("hold", profile) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n"
+            refused = error_of(profile)
+            assert isinstance(refused, UsageError)
+            assert f"is in use by process {child.pid}: stop it" in str(refused)
+            assert read_profile_facts(profile).kind is ProfileKind.MEMBER
+        finally:
+            child.kill()
     open_profile(profile, ENTROPY).close()  # a killed holder holds nothing
 
 
