@@ -71,6 +71,9 @@ DIRECTORY_PUSH_BYTES_MAX: Final = 131_072
 GOSSIP_SECONDS: Final = 10.0
 AD_FORWARD_SECONDS: Final = 120
 """Only ads this fresh are pushed on at once: what a peer catches up on, its neighbours compare for themselves."""
+AD_FORWARDS_PER_SECOND: Final = 32.0
+AD_FORWARDS_BURST: Final = 512.0
+"""Fresh ads of one peer that are pushed on; 10,000 relays make one every 3 s, and no one peer may flood the network."""
 DIRECTORY_FRAMES_PER_SECOND: Final = 16.0
 DIRECTORY_FRAMES_BURST: Final = 256.0
 """Directory frames that one peer may have answered; a comparison from nothing takes about 100 for 20,000 ads."""

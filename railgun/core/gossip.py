@@ -20,6 +20,8 @@ from railgun.crypto.records import SignedRecord
 from railgun.errors import MalformedInput, PeerError, RefusalCode
 from railgun.limits import (
     AD_FORWARD_SECONDS,
+    AD_FORWARDS_BURST,
+    AD_FORWARDS_PER_SECOND,
     DIRECTORY_FRAMES_BURST,
     DIRECTORY_FRAMES_PER_SECOND,
     GOSSIP_SECONDS,
@@ -66,7 +68,8 @@ class GossipOutcome:
 @dataclass(slots=True)
 class _Peer:
     is_relay: bool
-    bucket: TokenBucket
+    frames: TokenBucket
+    forwards: TokenBucket
     compared_at: float
     recheck_at: float | None = None
     opened_digest: bytes | None = None
@@ -93,8 +96,9 @@ class Gossip:
     def peer_connected(self, peer: PeerKey, now: float, *, is_relay: bool) -> GossipOutcome:
         """A link is up. Of two relays the one with the smaller key opens the comparison; clients always do."""
         outcome = GossipOutcome()
-        bucket = TokenBucket(DIRECTORY_FRAMES_PER_SECOND, DIRECTORY_FRAMES_BURST, now)
-        self._peers[peer] = _Peer(is_relay, bucket, now)
+        frames = TokenBucket(DIRECTORY_FRAMES_PER_SECOND, DIRECTORY_FRAMES_BURST, now)
+        forwards = TokenBucket(AD_FORWARDS_PER_SECOND, AD_FORWARDS_BURST, now)
+        self._peers[peer] = _Peer(is_relay, frames, forwards, now)
         if is_relay and (not self._is_relay or self._own_key < peer):
             self._open(peer, now, outcome)
         if self._compare_at is None:
@@ -144,7 +148,7 @@ class Gossip:
         state = self._peers.get(peer)
         if state is None:
             return outcome  # its link went away while the frame was queued
-        if not state.bucket.take(1, now):
+        if not state.frames.take(1, now):
             outcome.penalties.append(GossipPenalty(peer, RefusalCode.RATE_LIMITED, 1, "too many directory frames"))
             return outcome
         try:
@@ -206,7 +210,7 @@ class Gossip:
             if outcome.learnt and not self._is_relay:
                 state.recheck_at = now + RECHECK_SECONDS
             fresh = [record for record in outcome.learnt if record.instant >= wall - AD_FORWARD_SECONDS]
-            self._push(fresh, peer, outcome)
+            self._push([record for record in fresh if state.forwards.take(1, now)], peer, outcome)
         if future is not None:
             raise future
 

@@ -239,6 +239,13 @@ def test_committees_are_kept_until_what_counts_changes() -> None:
     assert seated not in directory.committee(TAG, START, 5, NOW).seat_keys
 
 
+def test_an_ad_of_the_same_second_as_the_last_one_counts_at_once() -> None:
+    directory = _directory(*(signed_ad(index, START - L) for index in range(3)))
+    assert len(_counted(directory)) == 3
+    directory.insert(signed_ad(3, START - L).encoded, NOW)
+    assert len(_counted(directory)) == 4
+
+
 def test_the_digest_names_the_records() -> None:
     ads = [_old(index) for index in range(5)]
     one, other = _directory(*ads), _directory(*ads[::-1])

@@ -145,6 +145,22 @@ def test_only_fresh_ads_are_pushed_on() -> None:
     assert len(mesh.directories[third]) == 1
 
 
+def test_one_peer_cannot_flood_the_others() -> None:
+    mesh = Mesh(3)
+    first, second, third = mesh.keys
+    mesh.link(first, second)
+    mesh.link(second, third)
+    fresh = [signed_ad(index, int(NOW)).encoded for index in range(640)]
+    outcomes = [
+        mesh.gossips[second].frame_received(first, AdsPush(tuple(fresh[at : at + 128])), NOW, 0.0)
+        for at in range(0, 640, 128)
+    ]
+    assert sum(len(outcome.learnt) for outcome in outcomes) == 640
+    pushes = [send for outcome in outcomes for send in outcome.sends if isinstance(send.frame, AdsPush)]
+    assert {send.peer for send in pushes} == {third}
+    assert sum(len(send.frame.records) for send in pushes if isinstance(send.frame, AdsPush)) == 512
+
+
 def test_an_announcement_that_is_not_fit_is_the_callers_error() -> None:
     with pytest.raises(PeerError):
         Mesh(1).gossips[PeerKey(bytes(32))].announce(signed_ad(1, int(NOW) + 1_000).encoded, NOW)
