@@ -48,6 +48,7 @@ class RefusalCode(enum.IntEnum):
     SHUTTING_DOWN = 15
     REPLACED = 16
     CONFLICT = 17
+    IDLE = 18
 
 
 class RailGunError(Exception):

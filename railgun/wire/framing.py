@@ -208,7 +208,7 @@ class FrameDecoder:
 class _Transfer:
     """The fragments of one frame that have come so far."""
 
-    __slots__ = ("held_bytes", "_missing", "_parts")
+    __slots__ = ("_missing", "_parts", "held_bytes")
 
     def __init__(self, count: int) -> None:
         self._parts: list[bytes | None] = [None] * count
