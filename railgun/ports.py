@@ -39,8 +39,8 @@ class LinkUp:
     """A link whose two ends have proved their keys.
 
     ``is_relay`` tells whether the remote proved a node key. ``clock_offset_seconds`` is the remote's wall
-    time less ours, corrected for half the measured round trip. ``local_key`` is the key that this end proved (a client's
-    is made for this link alone).
+    time less ours, corrected for half the measured round trip. ``local_key`` is the key that this end proved (a
+    client's is made for this link alone).
     """
 
     peer: PeerKey

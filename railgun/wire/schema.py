@@ -196,7 +196,8 @@ def shapes_of(cls: type) -> tuple[tuple[str, Shape], ...]:
     pairs = []
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
-        shape = next((a for a in get_args(hint)[1:] if isinstance(a, Shape)), None) if get_origin(hint) is Annotated else None
+        extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+        shape = next((extra for extra in extras if isinstance(extra, Shape)), None)
         if shape is None:
             raise TypeError(f"{cls.__name__}.{field.name} carries no shape")
         pairs.append((field.name, shape))

@@ -93,7 +93,7 @@ def _does_nothing(body: list[ast.stmt]) -> bool:
 
 
 def test_no_exception_is_swallowed_whole() -> None:
-    found = []
+    found: list[str] = []
     for name, tree, _ in trees(*ALL_CODE):
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and _does_nothing(node.body):
@@ -135,7 +135,7 @@ FORBIDDEN = [
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:
-    found = []
+    found: list[str] = []
     for path in project_files():
         if path.suffix in BINARY_SUFFIXES:
             continue
