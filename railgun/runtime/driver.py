@@ -1,0 +1,278 @@
+"""The driver: one task owns a node's machine; all else posts into its bounded queue.
+
+Owns: the order persist -> send -> notify, the node's timer, decoding what links bring, encoding what they take.
+Must not know: what the machine decides, which links or which store stand behind the ports.
+
+A turn takes every event that waits (up to a bound), commits all that they want kept in one transaction, and only then
+lets frames leave. A store that fails ends the node: going on would break promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from railgun.core.effects import (
+    Connect,
+    Disconnect,
+    Effect,
+    Notification,
+    Notify,
+    PenalisePeer,
+    Persist,
+    SendFrame,
+    SendPulse,
+    SetTimer,
+)
+from railgun.core.events import (
+    ClockRead,
+    DialFailed,
+    Event,
+    FrameMalformed,
+    FrameReceived,
+    PeerConnected,
+    PeerDisconnected,
+    PeerWritable,
+    PulseReceived,
+    SendBlocked,
+    TimerFired,
+    TurnEnded,
+)
+from railgun.errors import ClosedByPeer, LinkError, MalformedInput
+from railgun.limits import PEER_EVENTS_QUEUE_MAX
+from railgun.ports import Clock, Links, LinkUp, Store, Write
+from railgun.runtime.logs import Log, ShortId
+from railgun.types import PeerKey
+from railgun.wire.frames import FRAMES, PULSES, Frame
+
+EVENTS_PER_TURN_MAX = 256
+CLOCK_READ_SECONDS = 5.0
+CLOCK_JUMP_SECONDS = 0.2
+TURN_ENDED = TurnEnded()
+
+Result = TypeVar("Result")
+log = Log("driver")
+
+
+class Machine(Protocol):
+    """What the driver drives."""
+
+    @property
+    def turn_due(self) -> bool: ...
+
+    def handle(self, event: Event, now: float) -> list[Effect]: ...
+
+
+class Driver:
+    """Runs one machine. Implements `railgun.ports.LinkObserver`."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        store: Store | None,
+        notify: Callable[[Notification], None],
+        penalise: Callable[[PenalisePeer], None] | None = None,
+    ) -> None:
+        """Posts wait until `run`. ``store`` None: what the machine wants kept is an error (relays keep nothing)."""
+        self._machine: Machine | None = None
+        self._clock = clock
+        self._store = store
+        self._notify = notify
+        self._penalise = penalise
+        self._links: Links | None = None
+        self._queue: deque[Event | Callable[[], None]] = deque()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._clock_handle: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._wall_minus_monotonic: float | None = None
+        self.events_dropped = 0
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self, machine: Machine, links: Links) -> None:
+        """Drive until `stop`. Raises whatever the machine or the store raise: a node cannot go on without them."""
+        self._machine = machine
+        self._links = links
+        self._read_clock()
+        try:
+            while not self._stopping:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue and not self._stopping:
+                    self._turn(machine)
+                    await asyncio.sleep(0)  # lets links flush and other tasks in between turns
+        finally:
+            self._stopping = True
+            for handle in (self._clock_handle, self._timer):
+                if handle is not None:
+                    handle.cancel()
+
+    def stop(self) -> None:
+        """Let `run` return after the turn under way. Idempotent."""
+        self._stopping = True
+        self._wake.set()
+
+    async def call(self, function: Callable[[float], tuple[Result, Sequence[Effect]]]) -> Result:
+        """Let ``function(now)`` act on the machine between events; its effects are carried out before this returns.
+
+        Raises what the function raises; asyncio.CancelledError when the driver stops first.
+        """
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def run() -> None:
+            if future.cancelled():
+                return
+            try:
+                result, effects = function(self._clock.monotonic())
+            except Exception as error:  # noqa: BLE001  # it is the caller's, and goes to the caller
+                future.set_exception(error)
+                return
+            self._carry_out(effects)
+            if not future.done():
+                future.set_result(result)
+
+        if self._stopping:
+            raise asyncio.CancelledError
+        self._queue.append(run)
+        self._wake.set()
+        return await future
+
+    # --- one turn -------------------------------------------------------------------------------
+
+    def _turn(self, machine: Machine) -> None:
+        queue = self._queue
+        effects: list[Effect] = []
+        now = self._clock.monotonic()
+        for _ in range(min(len(queue), EVENTS_PER_TURN_MAX)):
+            event = queue.popleft()
+            if callable(event):
+                self._carry_out(effects)
+                effects = []
+                event()
+            else:
+                effects += machine.handle(event, now)
+        if machine.turn_due:
+            effects += machine.handle(TURN_ENDED, now)
+        self._carry_out(effects)
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        writes: list[Write] = []
+        for effect in effects:
+            if isinstance(effect, Persist):
+                writes += effect.writes
+        if writes:
+            if self._store is None:
+                raise RuntimeError("this node has no store")
+            self._store.commit(writes)
+        for effect in effects:
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case SendFrame(peers, frame):
+                self._send(peers, frame)
+            case SendPulse(peer, pulse):
+                if self._links is not None:
+                    self._links.send_pulse(peer, PULSES.encode(pulse))
+            case SetTimer(generation, at):
+                self._set_timer(generation, at)
+            case Notify(notification):
+                self._notify(notification)
+            case Connect(contact):
+                if self._links is not None:
+                    self._links.dial(contact)
+            case Disconnect(peer, code, retry_after_ms):
+                if self._links is not None:
+                    self._links.close_link(peer, code, retry_after_ms)
+            case PenalisePeer():
+                self._penalised(effect)
+            case _:
+                pass
+
+    def _send(self, peers: tuple[PeerKey, ...], frame: Frame) -> None:
+        if self._links is None:
+            return
+        encoded = FRAMES.encode(frame)
+        for peer in peers:
+            if not self._links.send_frame(peer, encoded):
+                self._post(SendBlocked(peer, frame))
+
+    def _penalised(self, effect: PenalisePeer) -> None:
+        log.info(
+            "peer penalised",
+            peer=ShortId(effect.peer),
+            code=effect.code.name.lower(),
+            detail=effect.detail,
+            points=effect.points,
+        )
+        if self._penalise is not None:
+            self._penalise(effect)
+
+    def _set_timer(self, generation: int, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0.0, at - self._clock.monotonic())
+        self._timer = self._loop.call_later(delay, self._post, TimerFired(generation))
+
+    def _read_clock(self) -> None:
+        self._clock_handle = self._loop.call_later(CLOCK_READ_SECONDS, self._read_clock)
+        offset = self._clock.wall() - self._clock.monotonic()
+        if self._wall_minus_monotonic is None or abs(offset - self._wall_minus_monotonic) > CLOCK_JUMP_SECONDS:
+            self._wall_minus_monotonic = offset
+            self._post(ClockRead(offset))
+
+    def _post(self, event: Event) -> None:
+        self._queue.append(event)
+        self._wake.set()
+
+    def _post_from_peer(self, event: Event) -> None:
+        """What peers cause is bounded: beyond the bound it is dropped, and heals as a lost frame would."""
+        if len(self._queue) >= PEER_EVENTS_QUEUE_MAX:
+            self.events_dropped += 1
+            return
+        self._post(event)
+
+    # --- LinkObserver ---------------------------------------------------------------------------
+
+    def link_up(self, up: LinkUp) -> None:
+        self._post(
+            PeerConnected(
+                up.peer, up.local_key, up.is_relay, up.inbound, up.clock_offset_seconds, up.round_trip_seconds
+            )
+        )
+
+    def link_down(self, peer: PeerKey, error: LinkError) -> None:
+        self._post(PeerDisconnected(peer, type(error).__name__, _retry_after(error)))
+
+    def dial_failed(self, peer: PeerKey, error: LinkError) -> None:
+        self._post(DialFailed(peer, type(error).__name__, _retry_after(error)))
+
+    def frame_received(self, peer: PeerKey, frame: bytes) -> None:
+        try:
+            decoded = FRAMES.decode(frame)
+        except MalformedInput as error:
+            self._post_from_peer(FrameMalformed(peer, error.detail))
+            return
+        self._post_from_peer(FrameReceived(peer, decoded))
+
+    def pulse_received(self, peer: PeerKey, pulse: bytes) -> None:
+        try:
+            decoded = PULSES.decode(pulse)
+        except MalformedInput as error:
+            self._post_from_peer(FrameMalformed(peer, error.detail))
+            return
+        self._post_from_peer(PulseReceived(peer, decoded))
+
+    def link_writable(self, peer: PeerKey) -> None:
+        self._post(PeerWritable(peer))
+
+
+def _retry_after(error: LinkError) -> float | None:
+    if isinstance(error, ClosedByPeer) and error.retry_after_ms is not None:
+        return error.retry_after_ms / 1000
+    return None

@@ -1,0 +1,58 @@
+"""Tasks with an owner: none is forgotten, and none's error is lost.
+
+Owns: starting, watching and ending a group of named tasks. Must not know: what they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from railgun.runtime.logs import Log
+
+log = Log("tasks")
+
+
+class Supervisor:
+    """A group of tasks of one owner. The first error ends `wait`; `aclose` ends all of them."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[Any], str] = {}
+        self._error: BaseException | None = None
+        self._ended = asyncio.Event()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a task ended by an error."""
+        return self._error is not None
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run ``coroutine`` under this owner."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(self._done)
+
+    async def wait(self) -> None:
+        """Until a task fails, and raise its error; or until `aclose`."""
+        await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and wait for it. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._ended.set()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        name = self._tasks.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error("task failed", cause=error, task=name)
+            if self._error is None:
+                self._error = error
+            self._ended.set()
