@@ -28,11 +28,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from railgun.core.persistence import Write
 from railgun.crypto import wrapping
 from railgun.errors import StoreError, UsageError, WrongPassphrase
 from railgun.limits import PROFILE_FILE_BYTES_MAX
-from railgun.ports import Entropy
+from railgun.ports import Entropy, Write
 from railgun.storage.files import (
     check_private,
     explained,

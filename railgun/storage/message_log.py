@@ -8,7 +8,7 @@ the file shows no more than how many messages a room has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from railgun.errors import CryptoError, StoreError, UsageError
@@ -33,7 +33,7 @@ class StoredMessage:
     arrival: int
     room_id: RoomId
     message_id: MessageId
-    value: bytes
+    value: bytes = field(repr=False)
     is_delivered: bool
 
 

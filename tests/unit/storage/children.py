@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from railgun.core.persistence import Write
 from railgun.errors import RailGunError
+from railgun.ports import Write
 from railgun.runtime.profile import ProfileKind, create_profile, open_profile
 from railgun.storage.sqlite_store import SqliteStore
 from tests.unit.storage.support import ROOM, SystemEntropy, open_store

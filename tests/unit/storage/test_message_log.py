@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from railgun.core.persistence import Write
 from railgun.errors import InvariantViolated, UsageError
 from railgun.limits import HISTORY_PAGE_MAX
+from railgun.ports import Write
 from railgun.storage.sqlite_store import SqliteStore
 from railgun.types import MessageId, RoomId
 from tests.unit.storage.support import OTHER_ROOM, ROOM, files_of, open_store
@@ -44,6 +44,7 @@ def test_an_existing_id_is_kept_as_it_is(store: SqliteStore) -> None:
     found = log.find(R, mid(1))
     assert found is not None
     assert (found.value, found.is_delivered, log.count()) == (b"first", True, 1)
+    assert "first" not in repr(found)
 
 
 def test_one_id_in_two_rooms_is_two_messages(store: SqliteStore) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from railgun.core.persistence import Write
 from railgun.errors import StoreError
+from railgun.ports import Write
 from railgun.storage.migrations import (
     MIGRATIONS,
     Migration,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from railgun.core.persistence import Write
 from railgun.errors import InvariantViolated, RailGunError, StoreError, UsageError, WrongPassphrase
+from railgun.ports import Write
 from railgun.runtime import profile as profiles
 from railgun.runtime.profile import (
     ProfileFacts,

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from railgun.core.persistence import Write
 from railgun.errors import InvariantViolated, StoreError, UsageError, WrongPassphrase
 from railgun.limits import STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX
-from railgun.ports import Store
+from railgun.ports import Store, Write
 from railgun.storage.ranges import end_of_prefix
 from railgun.storage.sqlite_store import SqliteStore
 from railgun.storage.tables import CLEAR_TABLES, SEALED_TABLES, TABLES

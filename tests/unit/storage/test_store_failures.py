@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from railgun.core.persistence import Write
 from railgun.errors import StoreError, UsageError
+from railgun.ports import Write
 from railgun.storage.database import Database
 from railgun.storage.sqlite_store import SqliteStore
 from tests.unit.storage.children import commit_next, last_index, start
