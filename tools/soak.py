@@ -1,7 +1,8 @@
 """Runs every fuzz target for a while, one after another.
 
 Owns: the loop behind `make soak`. Must not know: what a target feeds. A target is ``tests/fuzz/fuzz_*.py``: a
-program that hands its arguments to atheris. Inputs that were worth keeping stay in ``tests/fuzz/corpus/``.
+program that hands its arguments to atheris. Inputs worth starting from are in ``tests/fuzz/seeds/<target>/``; what a
+run adds stays in ``build/fuzz/<target>/`` for the next one, as do findings.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ GRACE_SECONDS = 120
 
 def run(target: Path, seconds: int) -> bool:
     """Whether the target ended well."""
-    corpus = FUZZ / "corpus" / target.stem.removeprefix("fuzz_")
+    name = target.stem.removeprefix("fuzz_")
+    corpus = ROOT / "build" / "fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    findings = ROOT / "build" / "fuzz"
-    findings.mkdir(parents=True, exist_ok=True)
+    seeds = FUZZ / "seeds" / name
     options = [f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=10", "-rss_limit_mb=1024"]
-    command = [sys.executable, str(target), *options, f"-artifact_prefix={findings}/{target.stem}-", str(corpus)]
+    options.append(f"-artifact_prefix={corpus.parent}/{name}-")
+    command = [sys.executable, str(target), *options, str(corpus), *([str(seeds)] if seeds.is_dir() else [])]
     print(f"soak: {target.stem} for {seconds} s", flush=True)
     try:
         return subprocess.run(command, cwd=ROOT, check=False, timeout=seconds + GRACE_SECONDS).returncode == 0

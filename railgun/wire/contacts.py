@@ -1,6 +1,7 @@
 """Relay contacts as text: what a person pastes into a configuration to reach a first relay.
 
-Owns: ``railgun-relay:<keys>@<address>`` (spec: contacts). Must not know: who dials, or whether anyone answers.
+Owns: ``railgun-relay:<keys>@<address>``. Must not know: who dials, or whether anyone answers.
+Spec: docs/spec/contacts.md.
 """
 
 from __future__ import annotations

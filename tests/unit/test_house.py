@@ -257,3 +257,16 @@ def test_every_requirement_has_a_row_and_a_true_state() -> None:
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs/README.md"])
 def test_the_front_door_is_there(name: str) -> None:
     assert len((ROOT / name).read_text()) > HEADER_LENGTH_MIN
+
+
+def test_ci_runs_all_tests_and_no_less() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    lines = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "set -euo pipefail"
+    assert lines[-1] == "exec make test </dev/null"
+    rule = re.search(r"^test: (.*?) ##.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert rule is not None
+    assert {"setup", "lint", "types", "layers", "docs"} <= set(rule[1].split())
+    assert " -m " not in rule[2].replace("python -m pytest", "")
+    assert "-k" not in rule[2]

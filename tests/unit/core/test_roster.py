@@ -1,3 +1,5 @@
+"""The roster: entries of all authors resolve alike in any order, within bounds."""
+
 from __future__ import annotations
 
 import dataclasses
