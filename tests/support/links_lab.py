@@ -6,6 +6,7 @@ Must not know: any machine above links.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import os
 import time
@@ -22,7 +23,7 @@ from railgun.ports import LinkUp
 from railgun.types import NetworkId, PeerKey
 
 NETWORK = NetworkId(hashlib.sha256(b"links lab").digest())
-LAN = LinkSettings.for_network(NetworkParameters("lab", kind=NetworkKind.LAN))
+LAN = dataclasses.replace(LinkSettings.for_network(NetworkParameters("lab", kind=NetworkKind.LAN)), close_seconds=0.4)
 
 
 class SystemClock:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import dataclasses
+import os
 import random
+from pathlib import Path
 
 import pytest
 
-from tests.support.links_lab import client, relay
+from railgun.errors import ClosedByPeer, ClosedLocally, LocalError, RefusalCode
+from railgun.types import NodeKey, PeerKey
+from tests.support.links_lab import LAN, client, relay
 
 
 async def test_dial_proves_both_ends_and_measures_the_clock() -> None:
@@ -47,3 +54,166 @@ async def test_pulses_travel_both_ways() -> None:
         await server.seen.until(lambda: server.seen.pulses == [b"ping"])
         assert server.links.send_pulse(up.local_key, bytes(1_100))
         await dialler.seen.until(lambda: dialler.seen.pulses == [bytes(1_100)])
+
+
+async def test_frames_of_one_turn_share_messages() -> None:
+    async with relay() as server, client() as dialler:
+        up = await dialler.up_with(server)
+        before = server.links.counters.messages_received
+        frames = [bytes([n]) * 256 for n in range(100)]
+        for frame in frames:
+            assert dialler.links.send_frame(up.peer, frame)
+        await server.seen.until(lambda: len(server.seen.frames) == 100)
+        assert server.links.counters.messages_received - before == 2
+        assert sorted(server.seen.frames) == sorted(frames)
+
+
+async def test_a_full_budget_refuses_and_says_when_there_is_room() -> None:
+    async with relay() as server, client() as dialler:
+        up = await dialler.up_with(server)
+        sent = 0
+        while dialler.links.send_frame(up.peer, bytes(65_536)):
+            sent += 1
+        assert sent == 16
+        assert dialler.links.buffered_bytes(up.peer) <= dialler.links.settings.send_budget_bytes
+        assert dialler.links.counters.frames_refused == 1
+        await dialler.seen.until(lambda: dialler.seen.writable == [up.peer])
+        assert dialler.links.send_frame(up.peer, bytes(65_536))
+        await server.seen.until(lambda: len(server.seen.frames) == sent + 1)
+
+
+async def test_nothing_can_be_sent_without_a_link() -> None:
+    async with relay() as server, client() as dialler:
+        key = PeerKey(server.links.local_contact().node_key)
+        assert not dialler.links.send_frame(key, b"x")
+        assert not dialler.links.send_pulse(key, b"x")
+        dialler.links.close_link(key, RefusalCode.BUSY)
+
+
+@pytest.mark.parametrize("frame", [b"", bytes(70_001)])
+async def test_impossible_frames_are_the_callers_fault(frame: bytes) -> None:
+    async with relay() as server, client() as dialler:
+        up = await dialler.up_with(server)
+        with pytest.raises(ValueError, match="a frame has"):
+            dialler.links.send_frame(up.peer, frame)
+
+
+async def test_close_tells_the_peer_why_and_loses_nothing_before() -> None:
+    async with relay() as server, client() as dialler:
+        up = await dialler.up_with(server)
+        for n in range(50):
+            server.links.send_frame(up.local_key, bytes([n]) * 10_000)
+        server.links.close_link(up.local_key, RefusalCode.RATE_LIMITED, 1_500)
+        await dialler.seen.until(lambda: bool(dialler.seen.downs))
+        peer, error = dialler.seen.downs[0]
+        assert peer == up.peer
+        assert isinstance(error, ClosedByPeer)
+        assert (error.code, error.retry_after_ms) == (RefusalCode.RATE_LIMITED, 1_500)
+        assert len(dialler.seen.frames) == 50
+        assert [type(error) for _, error in server.seen.downs] == [ClosedLocally]
+        assert not dialler.links.peers()
+
+
+async def test_idle_links_close_and_say_so() -> None:
+    settings = dataclasses.replace(LAN, idle_seconds=0.2)
+    async with relay(settings=settings) as server, client() as dialler:
+        await dialler.up_with(server)
+        await dialler.seen.until(lambda: bool(dialler.seen.downs))
+        error = dialler.seen.downs[0][1]
+        assert isinstance(error, ClosedByPeer)
+        assert error.code is RefusalCode.IDLE
+        assert server.links.counters.links_idle == 1
+
+
+async def test_a_full_relay_refuses_with_a_retry_time() -> None:
+    settings = dataclasses.replace(LAN, links_max=1, busy_retry_ms=2_500)
+    async with relay(settings=settings) as server, client() as first, client() as second:
+        await first.up_with(server)
+        second.links.dial(server.links.local_contact())
+        await second.seen.until(lambda: bool(second.seen.failures))
+        error = second.seen.failures[0][1]
+        assert isinstance(error, ClosedByPeer)
+        assert (error.code, error.retry_after_ms) == (RefusalCode.BUSY, 2_500)
+        assert server.links.counters.refused_busy == 1
+        assert len(server.links.peers()) == 1
+
+
+async def test_relays_that_dial_each_other_keep_one_link() -> None:
+    for _ in range(10):
+        async with relay() as left, relay(certificate_name="other") as right:
+            left.links.dial(right.links.local_contact())
+            right.links.dial(left.links.local_contact())
+            await left.seen.until(lambda: bool(left.seen.ups))
+            await right.seen.until(lambda: bool(right.seen.ups))
+            smaller, greater = sorted((left, right), key=lambda node: node.links.local_contact().node_key)
+            assert not smaller.seen.ups[0].inbound
+            assert greater.seen.ups[0].inbound
+            smaller.links.send_frame(smaller.seen.ups[0].peer, b"hello")
+            await greater.seen.until(lambda: greater.seen.frames == [b"hello"])  # noqa: B023
+            greater.links.send_frame(greater.seen.ups[0].peer, b"again")
+            await smaller.seen.until(lambda: smaller.seen.frames == [b"again"])  # noqa: B023
+            for node in (left, right):
+                assert len(node.seen.ups) == 1
+                assert not node.seen.downs
+                assert not node.seen.failures
+
+
+async def test_a_key_that_dials_again_replaces_its_link() -> None:
+    """The relay that dials again has lost the old link, or it would not dial."""
+    seed = os.urandom(32)
+    async with relay() as server, relay(seed) as before:
+        await before.up_with(server)
+        async with relay(seed) as after:
+            await after.up_with(server)
+            assert [error for _, error in server.seen.downs] != []
+            assert server.links.peers() == (after.seen.ups[0].local_key,)
+            await before.seen.until(lambda: bool(before.seen.downs))
+            error = before.seen.downs[0][1]
+            assert isinstance(error, ClosedByPeer)
+            assert error.code is RefusalCode.REPLACED
+            assert server.links.counters.links_replaced == 1
+
+
+async def test_dial_is_idempotent() -> None:
+    async with relay() as server, client() as dialler:
+        contact = server.links.local_contact()
+        for _ in range(5):
+            dialler.links.dial(contact)
+        await dialler.seen.until(lambda: bool(dialler.seen.ups))
+        dialler.links.dial(contact)
+        assert dialler.links.counters.dials_started == 1
+
+
+async def test_fifty_at_once() -> None:
+    async with relay() as server, contextlib.AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(client()) for _ in range(50)]
+        for node in nodes:
+            node.links.dial(server.links.local_contact())
+        for node in nodes:
+            await node.seen.until(lambda node=node: bool(node.seen.ups))  # type: ignore[misc]
+        assert len(server.links.peers()) == 50
+        assert server.links.half_open_count == 0
+
+
+async def test_a_taken_port_is_one_line_that_helps() -> None:
+    async with relay() as first:
+        port = first.links.local_contact().addresses[0].port
+        with pytest.raises(LocalError, match=f"port {port}.*choose another port"):
+            async with relay(port=port):
+                pass
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_close_leaves_no_task_timer_or_descriptor() -> None:
+    before_tasks, before_descriptors = asyncio.all_tasks(), open_descriptors()
+    async with relay() as server, client() as dialler, client() as other:
+        up = await dialler.up_with(server)
+        other.links.dial(dataclasses.replace(server.links.local_contact(), node_key=NodeKey(bytes(32))))
+        dialler.links.send_frame(up.peer, bytes(60_000))
+    await server.links.aclose()
+    assert asyncio.all_tasks() == before_tasks
+    assert open_descriptors() == before_descriptors
+    assert [type(error) for _, error in server.seen.downs][:1] in ([ClosedLocally], [ClosedByPeer])
