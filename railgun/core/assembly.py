@@ -14,6 +14,7 @@ from railgun.core.gossip import Gossip
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.own_ad import OwnAd
 from railgun.core.relay import RelayMachine
+from railgun.core.relay_limits import RelayLimits
 from railgun.crypto.signing import public_key_of, signing_key_of
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy
@@ -34,6 +35,7 @@ def build_relay(
     entropy: Entropy,
     chooser: Random,
     roles: Role = Role.RELAY,
+    relay_limits: RelayLimits | None = None,
 ) -> RelayMachine:
     """A relay's machine. ``seed``: of the node key, 32 bytes. ``contact`` is what its ad tells others."""
     node_key = NodeKey(public_key_of(seed))
@@ -53,6 +55,7 @@ def build_relay(
         incarnation=entropy.random_bytes(INCARNATION_BYTES),
         network=network,
         directory=node_directory,
+        relay_limits=relay_limits,
     )
 
 

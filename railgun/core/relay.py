@@ -33,16 +33,13 @@ from railgun.core.events import (
 )
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
+from railgun.core.relay_limits import RelayLimits
 from railgun.core.seat import Seat, SeatContext
 from railgun.crypto.receipts import verify_receipt, verify_subscription, verify_tag_descriptor
 from railgun.crypto.sealing import envelope_id
 from railgun.errors import PeerError, RefusalCode
 from railgun.limits import (
     CLIENT_SILENCE_SECONDS,
-    PUBLISH_BYTES_BURST,
-    PUBLISH_BYTES_PER_SECOND,
-    PULL_BYTES_BURST,
-    PULL_BYTES_PER_SECOND,
     PULSE_SECONDS,
     PULSE_TAGS_MAX,
     SEAT_BYTES_MAX,
@@ -93,6 +90,7 @@ class RelayMachine:
         incarnation: bytes,
         network: NetworkParameters,
         directory: NodeDirectory,
+        relay_limits: RelayLimits | None = None,
     ) -> None:
         """``signing_key``: seed || public key, 64 bytes. ``incarnation``: 8 random bytes, fresh at each start.
 
@@ -109,7 +107,16 @@ class RelayMachine:
         self.seats: dict[Tag, Seat] = {}
         self._peers: dict[PeerKey, _Peer] = {}
         self._held_bytes = 0
-        self._context = SeatContext(node_key, signing_key, incarnation, self.agenda, self.counters, self._reserve_bytes)
+        self._limits = relay_limits or RelayLimits()
+        self._context = SeatContext(
+            node_key,
+            signing_key,
+            incarnation,
+            self.agenda,
+            self.counters,
+            self._reserve_bytes,
+            self._limits.tag_bytes_max,
+        )
         self._flush_due: dict[Tag, None] = {}
         self._frame_handlers: dict[type, Callable[[PeerKey, _Peer, Frame, float, Effects], None]] = {
             Subscribe: self._subscribe,  # type: ignore[dict-item]
@@ -177,8 +184,8 @@ class RelayMachine:
     def _peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
         self._peers[event.peer] = _Peer(
             event.is_relay,
-            TokenBucket(PUBLISH_BYTES_PER_SECOND, PUBLISH_BYTES_BURST, now),
-            TokenBucket(PULL_BYTES_PER_SECOND, PULL_BYTES_BURST, now),
+            TokenBucket(self._limits.publish_bytes_per_second, self._limits.publish_bytes_burst, now),
+            TokenBucket(self._limits.pull_bytes_per_second, self._limits.pull_bytes_burst, now),
             now,
         )
         self.connector.connected(event, now)

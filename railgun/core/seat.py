@@ -20,7 +20,7 @@ from railgun.core.tag_store import Held, TagStore
 from railgun.crypto.receipts import sign_receipt
 from railgun.crypto.sealing import check_envelope
 from railgun.errors import PeerError, RefusalCode
-from railgun.limits import IDS_PER_FRAME_MAX, RECEIPT_IDS_MAX, TAG_SUBSCRIBERS_MAX
+from railgun.limits import IDS_PER_FRAME_MAX, RECEIPT_IDS_MAX, TAG_BYTES_MAX, TAG_SUBSCRIBERS_MAX
 from railgun.types import EnvelopeId, NodeKey, PeerKey
 from railgun.wire.frames import (
     Deliver,
@@ -51,6 +51,7 @@ class SeatContext:
     counters: RelayCounters
     reserve_bytes: Callable[[int], bool]
     """Takes bytes from the relay's total for envelopes; False when there is no room."""
+    tag_bytes_max: int = TAG_BYTES_MAX
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Seat:
         self.descriptor = descriptor
         self.committee = committee
         self.window = window
-        self.store = TagStore()
+        self.store = TagStore(context.tag_bytes_max)
         self.exchange = SeatExchanger(context.node_key, descriptor, self.store, context.agenda, context.counters)
         self._subscribers: dict[PeerKey, _Subscriber] = {}
         self._receipts_due: dict[PeerKey, list[EnvelopeId]] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from railgun.core.assembly import build_relay
 from railgun.core.effects import Effects, Notification
 from railgun.core.relay import RelayMachine
+from railgun.core.relay_limits import RelayLimits
 from railgun.crypto.network_ids import network_id
 from railgun.errors import StoreError
 from railgun.links.certificate import LinkCertificate
@@ -75,7 +76,7 @@ class RelayHost:
         self._closed = False
 
     @classmethod
-    async def start(
+    async def start(  # noqa: PLR0913  # all by keyword, each a part of its own
         cls,
         *,
         keys: RelayKeys,
@@ -86,6 +87,7 @@ class RelayHost:
         entropy: Entropy,
         roles: Role = Role.RELAY,
         settings: LinkSettings | None = None,
+        relay_limits: RelayLimits | None = None,
     ) -> RelayHost:
         """Bind, announce, and serve.
 
@@ -113,6 +115,7 @@ class RelayHost:
             entropy=entropy,
             chooser=protocol_dice(entropy),
             roles=roles,
+            relay_limits=relay_limits,
         )
         host = cls(machine, driver, links, clock)
         host._tasks.start("driver", driver.run(machine, links))
