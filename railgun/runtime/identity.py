@@ -1,0 +1,90 @@
+"""A member's identity: its root, its first device, and what they sign for each other.
+
+Owns: making them, the rows that keep them, reading them back. Must not know: rooms, links.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from railgun.crypto.identity import device_identity, issue_certificate, root_identity
+from railgun.errors import MalformedInput, StoreError
+from railgun.ports import Clock, Entropy, Sessions, Store, Write
+from railgun.types import DeviceKey, RootKey
+from railgun.wire.certificates import CERTIFICATES, DeviceCertificate
+
+TABLE = "identity"
+SEED_BYTES = 32
+CERTIFICATE_SECONDS = 10 * 365 * 86_400
+"""A certificate ends by revocation; its expiry is a last resort against a root that was lost."""
+PICKLE_PURPOSE = "pickles"
+NAME_CHARACTERS_MAX = 64
+
+_ROOT, _DEVICE, _PREKEY, _ACCOUNT, _CERTIFICATE, _NAME = (
+    b"root-seed",
+    b"device-seed",
+    b"prekey-secret",
+    b"account",
+    b"certificate",
+    b"name",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberIdentity:
+    """One person's root and this device.
+
+    Attributes:
+        device_seed: secret, 32 bytes. prekey_secret: secret, 32 bytes.
+        certificate: the root's word for this device.
+        name: how this person wants to be shown; empty for none.
+    """
+
+    certificate: DeviceCertificate
+    name: str
+    device_seed: bytes = field(repr=False)
+    prekey_secret: bytes = field(repr=False)
+
+    @property
+    def device_key(self) -> DeviceKey:
+        return self.certificate.device_key
+
+    @property
+    def root_key(self) -> RootKey:
+        return self.certificate.root_key
+
+
+def create_identity(
+    entropy: Entropy, clock: Clock, sessions: Sessions, pickle_key: bytes, name: str = ""
+) -> tuple[Write, ...]:
+    """The rows of a new person with one device; give them to `create_profile` as its initial writes."""
+    root_seed, device_seed = entropy.random_bytes(SEED_BYTES), entropy.random_bytes(SEED_BYTES)
+    prekey_secret = entropy.random_bytes(SEED_BYTES)
+    account = sessions.olm_account_new(pickle_key)
+    device = device_identity(device_seed, prekey_secret, account, sessions)
+    issued = int(clock.wall())
+    certificate = issue_certificate(root_identity(root_seed), device, issued, issued + CERTIFICATE_SECONDS)
+    return (
+        Write(TABLE, _ROOT, root_seed),
+        Write(TABLE, _DEVICE, device_seed),
+        Write(TABLE, _PREKEY, prekey_secret),
+        Write(TABLE, _ACCOUNT, account.pickle),
+        Write(TABLE, _CERTIFICATE, CERTIFICATES.encode(certificate)),
+        Write(TABLE, _NAME, name.encode()),
+    )
+
+
+def load_identity(store: Store) -> MemberIdentity:
+    """What `create_identity` made. Raises StoreError where the profile holds no person."""
+    rows = dict(store.load(TABLE))
+    try:
+        return MemberIdentity(
+            certificate=CERTIFICATES.decode(rows[_CERTIFICATE]),
+            name=rows[_NAME].decode(),
+            device_seed=rows[_DEVICE],
+            prekey_secret=rows[_PREKEY],
+        )
+    except KeyError as error:
+        raise StoreError("this profile holds no member; make one with `railgun init`") from error
+    except (MalformedInput, UnicodeDecodeError) as error:
+        raise StoreError("the profile's identity is damaged; restore a backup") from error
