@@ -225,3 +225,13 @@ LOBBY_TURN_SECONDS: Final = 1.5
 """How long each member waits for those before it, in an order that differs by joiner, to answer in a lobby."""
 LOBBY_TURNS_MAX: Final = 16
 LOBBY_COMMITTEE: Final = 5
+LOBBY_LINGER_SECONDS: Final = 1_800
+"""How long members keep a spent invite's lobby open: the last one in may have missed its answer."""
+
+# --- keeping generations going --------------------------------------------------------------
+GENERATION_ASK_FIRST_SECONDS: Final = 2.0
+"""A generation that the roster names may be on its way: wait so long before asking."""
+GENERATION_ASK_AGAIN_SECONDS: Final = 10.0
+GENERATION_ANSWER_TURN_SECONDS: Final = 0.5
+GENERATION_REQUESTS_WAITING_MAX: Final = 64
+"""Members whose requests wait for our turn to answer; the oldest is dropped, and asks again."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from railgun.core.roster_entries import StoredEntry
 from railgun.core.roster_removals import Pin, Standing, Tree, settle
-from railgun.limits import INVITES_LIVE_MAX, ROOM_DEVICES_MAX
+from railgun.limits import INVITES_LIVE_MAX, LOBBY_LINGER_SECONDS, ROOM_DEVICES_MAX
 from railgun.types import DeviceKey, RoomId, RootKey
 from railgun.wire.certificates import DeviceCertificate
 from railgun.wire.roster import (
@@ -49,12 +49,18 @@ class InviteState:
     lobby_secret: bytes = field(repr=False)
     uses: int
     used: int
+    last_used: int
     expires: int
     author: DeviceKey
 
     def is_live(self, wall_seconds: float) -> bool:
         """Whether it lets anyone in at ``wall_seconds``."""
         return self.used < self.uses and wall_seconds < self.expires
+
+    def has_lobby(self, wall_seconds: float) -> bool:
+        """Whether members listen to its lobby: while it is live, and a while after its last use."""
+        lingers = self.used > 0 and wall_seconds < min(self.last_used + LOBBY_LINGER_SECONDS, self.expires)
+        return self.is_live(wall_seconds) or lingers
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,15 @@ class RosterState:
         return settings_on(self.schedule, day)
 
     def live_invites(self, wall_seconds: float) -> tuple[InviteState, ...]:
+        """Invites that let people in: the last to expire first, at most INVITES_LIVE_MAX."""
+        return self._newest([invite for invite in self.invites if invite.is_live(wall_seconds)])
+
+    def lobbies(self, wall_seconds: float) -> tuple[InviteState, ...]:
         """Invites whose lobbies members listen to: the last to expire first, at most INVITES_LIVE_MAX."""
-        live = [invite for invite in self.invites if invite.is_live(wall_seconds)]
+        return self._newest([invite for invite in self.invites if invite.has_lobby(wall_seconds)])
+
+    @staticmethod
+    def _newest(live: list[InviteState]) -> tuple[InviteState, ...]:
         return tuple(sorted(live, key=lambda invite: (-invite.expires, invite.invite_key))[:INVITES_LIVE_MAX])
 
 
@@ -191,7 +204,7 @@ class _Grants:
         self._adds: dict[DeviceKey, StoredEntry] = {creation.author: creation}
         self._edges: dict[DeviceKey, list[DeviceKey]] = {}
         self._named: dict[bytes, list[tuple[DeviceKey, InviteEntry]]] = {}
-        self._users: dict[bytes, set[DeviceKey]] = {}
+        self._users: dict[bytes, dict[DeviceKey, int]] = {}
         self._waiting: dict[bytes, list[StoredEntry]] = {}
         self._unread = [creation.author]
         while self._unread:
@@ -213,8 +226,9 @@ class _Grants:
             uses, expires = min(entry.uses for _, entry in entries), min(entry.expires for _, entry in entries)
             author, entry = min(entries, key=lambda pair: (pair[1].number, pair[0]))
             if uses:
-                used = len(self._users.get(key, ()))
-                found.append(InviteState(key, entry.lobby_secret, uses, used, expires, author))
+                users = self._users.get(key, {})
+                last_used = max(users.values(), default=0)
+                found.append(InviteState(key, entry.lobby_secret, uses, len(users), last_used, expires, author))
         return tuple(found)
 
     def _may_invite(self, author: DeviceKey, time: int) -> bool:
@@ -241,7 +255,8 @@ class _Grants:
             return
         self._edges.setdefault(entry.author, []).append(entry.device)
         if entry.request is not None:
-            self._users.setdefault(entry.request.invite_key, set()).add(entry.device)
+            users = self._users.setdefault(entry.request.invite_key, {})
+            users[entry.device] = max(entry.time, users.get(entry.device, 0))
         held = self._adds.get(entry.device)
         if held is None:
             self._unread.append(entry.device)

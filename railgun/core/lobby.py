@@ -1,0 +1,401 @@
+"""The lobby of an invite: how a stranger with a link becomes a member.
+
+Owns: the joiner's posts and the answers that it collects; which member answers, when, and what. Must not know: epochs'
+committees, how bodies travel. Spec: docs/spec/rooms.md, "Lobby".
+
+Members take turns in an order that differs by joiner, so that normally one answers. If several do, the joiner takes the
+first valid answer, and their adds of one device are one member.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from railgun.core.generations import Generations, OwnDevice, open_sealed
+from railgun.core.persistence import Write
+from railgun.core.room_port import SealRequest
+from railgun.core.roster import Roster
+from railgun.core.roster_entries import StoredEntry, check_join_proof, prekey_is_genuine, sign_join_request
+from railgun.core.roster_state import InviteState, RosterState
+from railgun.core.sealed_bodies import seal_request
+from railgun.crypto.epoch import EpochKeys, derive_lobby_keys
+from railgun.crypto.hashing import keyed_hash
+from railgun.crypto.identity import certificate_holds_at, invite_key_seed, verify_certificate
+from railgun.crypto.signing import public_key_of, sign, verify
+from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, RefusalCode, UsageError
+from railgun.limits import LOBBY_ANSWERS_MAX, LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX, ROOM_DEVICES_MAX
+from railgun.ports import Entropy, Sessions
+from railgun.types import DeviceKey
+from railgun.wire.invites import Invite, format_invite
+from railgun.wire.roster import SECONDS_PER_DAY, AddEntry, InviteEntry, JoinRequest, PrekeyRecord
+from railgun.wire.sealed import (
+    ANSWER_BYTES_MAX,
+    ANSWER_ID_BYTES,
+    ANSWER_LABEL,
+    ANSWERS,
+    CHUNK_BYTES,
+    SIGNED_ANSWERS,
+    Answer,
+    AnswerChunk,
+    DaySecret,
+    JoinPost,
+    SignedAnswer,
+    context,
+)
+
+TABLE: Final = "invites"
+INVITE_SEED_BYTES: Final = 32
+PREKEYS_BYTES_MAX: Final = ROOM_DEVICES_MAX * 1_400 + 65_536
+"""Of an answer: all that is not roster entries."""
+
+
+def lobby_secret(invite_seed: bytes) -> bytes:
+    """What stands for D_d in the lobby, 32 bytes, secret: members hold it, but cannot ask in the link's name."""
+    return keyed_hash(invite_seed, "railgun/lobby/v1", b"")
+
+
+def lobby_keys(invite: InviteState, start: int) -> EpochKeys:
+    """Keys of an invite's lobby, as a member derives them."""
+    return derive_lobby_keys(invite.lobby_secret, start)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeInvite:
+    """A new invite: the link's seed (secret), and the entry filed for it."""
+
+    seed: bytes = field(repr=False)
+    entry: StoredEntry
+    writes: tuple[Write, ...]
+
+
+def make_invite(roster: Roster, me: OwnDevice, entropy: Entropy, *, uses: int, expires: int, wall: float) -> MadeInvite:
+    """Name a new invite in the roster. ``expires`` is in Unix seconds.
+
+    Raises:
+        NotMember: this device may not invite.
+        UsageError: the numbers make no sense.
+    """
+    if uses < 1 or expires <= wall:
+        raise UsageError("an invite needs at least one use and an expiry to come")
+    seed = entropy.random_bytes(INVITE_SEED_BYTES)
+    number, previous = roster.next_place(me.device)
+    key = public_key_of(invite_key_seed(seed))
+    entry = InviteEntry(roster.room, me.device, number, previous, int(wall), key, lobby_secret(seed), uses, expires)
+    result = roster.append(me.seed, entry)
+    kept = Write(TABLE, roster.room + key, seed)
+    return MadeInvite(seed, result.added[0], (*result.writes, kept))
+
+
+# --- the joiner ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a valid answer brings: the roster, the secrets to hold, what to keep."""
+
+    roster: Roster
+    generations: Generations
+    writes: tuple[Write, ...]
+
+
+@dataclass(slots=True)
+class _Collected:
+    count: int
+    chunks: dict[int, bytes] = field(default_factory=dict)
+
+
+class Joiner:
+    """Posts to a lobby each epoch until it is answered or given up."""
+
+    def __init__(
+        self,
+        invite: Invite,
+        me: OwnDevice,
+        certificate: bytes,
+        sessions: Sessions,
+        prekey: PrekeyRecord | None = None,
+    ) -> None:
+        """``certificate``: this device's, encoded; ``prekey``: a newer prekey than that names, if there is one."""
+        self.invite = invite
+        self._me = me
+        self._certificate = certificate
+        self._sessions = sessions
+        self._prekey = prekey
+        self._posted: int | None = None
+        self._answers: OrderedDict[bytes, _Collected] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return "Joiner(<redacted>)"
+
+    def writes(self) -> tuple[Write, ...]:
+        """What to keep, so that a restarted member goes on asking; the invite is read back by `parse_invite`."""
+        return (Write(TABLE, self.invite.room, format_invite(self.invite).encode()),)
+
+    def forgotten(self) -> tuple[Write, ...]:
+        """What to keep no longer, once joined or given up."""
+        return (Write(TABLE, self.invite.room, None),)
+
+    def keys(self, start: int) -> EpochKeys:
+        """Keys of the lobby in the epoch that starts at ``start``."""
+        return derive_lobby_keys(lobby_secret(self.invite.seed), start)
+
+    def post(self, start: int, wall: float) -> SealRequest | None:
+        """What to post in the epoch that starts at ``start``; None where that was done."""
+        if self._posted == start:
+            return None
+        self._posted = start
+        key_seed = invite_key_seed(self.invite.seed)
+        request = JoinRequest(self.invite.room, self._me.device, self._certificate, public_key_of(key_seed), int(wall))
+        proof = sign_join_request(self._me.seed, key_seed, request)
+        body = JoinPost(self.invite.room, self._me.device, self._certificate, proof, self._prekey)
+        return seal_request(body, self.keys(start))
+
+    def receive(self, chunk: AnswerChunk) -> Joined | None:
+        """Take a chunk; the whole with the last one of a valid answer.
+
+        Raises:
+            PeerError, CryptoError, MalformedInput: the answer is not valid; others may still come.
+        """
+        if chunk.recipient != self._me.device:
+            return None
+        collected = self._answers.setdefault(chunk.answer_id, _Collected(chunk.count))
+        while len(self._answers) > LOBBY_ANSWERS_MAX:
+            self._answers.popitem(last=False)
+        if chunk.count != collected.count or chunk.index in collected.chunks:
+            return None
+        info = context(ANSWER_LABEL, self.invite.room, chunk.recipient, chunk.answer_id, chunk.index, chunk.count)
+        collected.chunks[chunk.index] = open_sealed(self._me, info, chunk.sealed, self._sessions)
+        if len(collected.chunks) < collected.count:
+            return None
+        del self._answers[chunk.answer_id]
+        data = b"".join(collected.chunks[index] for index in range(collected.count))
+        return self._accept(data)
+
+    def _accept(self, data: bytes) -> Joined:
+        signed = SIGNED_ANSWERS.decode(data)
+        answer = ANSWERS.decode(signed.body)
+        if answer.room != self.invite.room or answer.recipient != self._me.device:
+            raise MalformedInput("an answer for someone else")
+        if not verify(answer.author, ANSWER_LABEL, signed.body, signed.signature):
+            raise PeerError(RefusalCode.BAD_SIGNATURE, "lobby answer")
+        # The room's id is the hash of its first entry: nobody can make up another roster for it.
+        roster = Roster(self.invite.room)
+        writes = [write for result in roster.insert_all(answer.entries) for write in result.writes]
+        if not roster.is_known:
+            raise MalformedInput("a roster without its first entry")
+        state = roster.state(answer.time // SECONDS_PER_DAY)
+        if state.member(answer.author) is None or state.member(self._me.device) is None:
+            raise PeerError(RefusalCode.BAD_PROOF, "an answer by someone who is not a member, or that adds nobody")
+        for record in answer.prekeys:
+            writes += roster.insert_prekey(record)
+        generations = Generations(self.invite.room)
+        writes += generations.take_secrets(answer.secrets, state)
+        if not any(generations.holds(generation) for generation in state.generations):
+            raise MalformedInput("an answer without keys")
+        return Joined(roster, generations, tuple(writes))
+
+
+# --- the members --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a member does for a joiner: the entry to spread in the room (None: it was a member already), the prekey
+    to spread with it, what to keep, and the answer's envelopes."""
+
+    device: DeviceKey
+    entry: StoredEntry | None
+    prekey: PrekeyRecord | None
+    writes: tuple[Write, ...]
+    requests: tuple[SealRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    post: JoinPost
+    keys: EpochKeys
+    due: float
+    was_member: bool
+
+
+class LobbyHost:
+    """A member's side of all lobbies of one room."""
+
+    def __init__(self, me: OwnDevice, sessions: Sessions) -> None:
+        self._me = me
+        self._sessions = sessions
+        self._waiting: OrderedDict[DeviceKey, _Waiting] = OrderedDict()
+        self._answered: OrderedDict[tuple[DeviceKey, int], None] = OrderedDict()
+        self.declined_count = 0
+
+    def receive(self, post: JoinPost, keys: EpochKeys, state: RosterState, now: float, wall: float) -> None:
+        """Take a post that opened under a lobby's ``keys``; whether to answer is decided when our turn comes.
+
+        Raises:
+            PeerError: it is forged, or asks for what this member may not or will not grant.
+            CryptoError, MalformedInput: its certificate is none.
+        """
+        check_admission(post, state, self._me.device, wall)
+        place = (post.device, keys.start)
+        if place in self._answered or post.device in self._waiting:
+            return
+        was_member = state.member(post.device) is not None
+        self._waiting[post.device] = _Waiting(post, keys, now + turn_seconds(state, self._me.device, post), was_member)
+        if len(self._waiting) > LOBBY_JOINS_MAX:
+            self._waiting.popitem(last=False)
+
+    def next_due(self) -> float | None:
+        """Monotonic second at which `due` has something to do."""
+        return min((waiting.due for waiting in self._waiting.values()), default=None)
+
+    def due(
+        self,
+        roster: Roster,
+        generations: Generations,
+        start: int,
+        entropy: Entropy,
+        now: float,
+        wall: float,
+    ) -> list[Admission]:
+        """Answer those whose time has come and whom nobody else has let in meanwhile."""
+        admissions = []
+        for device in [device for device, waiting in self._waiting.items() if waiting.due <= now]:
+            waiting = self._waiting.pop(device)
+            state = roster.state(int(wall) // SECONDS_PER_DAY)
+            if not waiting.was_member and state.member(device) is not None:
+                continue
+            try:
+                check_admission(waiting.post, state, self._me.device, wall)
+                admission = self._admit(waiting, roster, generations, start, entropy, wall)
+            except (PeerError, CryptoError, NotMember, UsageError):
+                self.declined_count += 1  # what held when it was posted holds no longer: spent, revoked, removed
+                continue
+            self._answered[device, waiting.keys.start] = None
+            if len(self._answered) > LOBBY_JOINS_MAX:
+                self._answered.popitem(last=False)
+            admissions.append(admission)
+        return admissions
+
+    def _admit(
+        self,
+        waiting: _Waiting,
+        roster: Roster,
+        generations: Generations,
+        start: int,
+        entropy: Entropy,
+        wall: float,
+    ) -> Admission:
+        post = waiting.post
+        writes: list[Write] = []
+        secrets = generations.day_secrets(roster.state(int(wall) // SECONDS_PER_DAY), start)
+        if not secrets:
+            raise UsageError("there are no keys to give yet")
+        if sum(map(len, roster.export())) > ANSWER_BYTES_MAX - PREKEYS_BYTES_MAX:
+            raise UsageError("the roster is too large for a lobby")
+        entry = None
+        if not waiting.was_member:
+            number, previous = roster.next_place(self._me.device)
+            result = roster.append(
+                self._me.seed,
+                AddEntry(
+                    roster.room,
+                    self._me.device,
+                    number,
+                    previous,
+                    int(wall),
+                    post.device,
+                    post.certificate,
+                    admin=False,
+                    request=post.proof,
+                ),
+            )
+            entry = result.added[0]
+            writes += result.writes
+        if post.prekey is not None:
+            writes += roster.insert_prekey(post.prekey)
+        prekey = roster.prekey(post.device)
+        if prekey is None:
+            raise UsageError("the joiner has no prekey")
+        requests = self._answer(post, roster, secrets, prekey, waiting.keys, entropy, wall)
+        return Admission(post.device, entry, post.prekey, tuple(writes), tuple(requests))
+
+    def _answer(
+        self,
+        post: JoinPost,
+        roster: Roster,
+        secrets: tuple[DaySecret, ...],
+        prekey: bytes,
+        keys: EpochKeys,
+        entropy: Entropy,
+        wall: float,
+    ) -> list[SealRequest]:
+        answer = Answer(
+            roster.room,
+            self._me.device,
+            post.device,
+            int(wall),
+            roster.export(),
+            roster.export_prekeys(),
+            secrets,
+        )
+        body = ANSWERS.encode(answer)
+        data = SIGNED_ANSWERS.encode(SignedAnswer(body, sign(self._me.seed, ANSWER_LABEL, body)))
+        answer_id = entropy.random_bytes(ANSWER_ID_BYTES)
+        pieces = [data[offset : offset + CHUNK_BYTES] for offset in range(0, len(data), CHUNK_BYTES)]
+        requests = []
+        for index, piece in enumerate(pieces):
+            info = context(ANSWER_LABEL, roster.room, post.device, answer_id, index, len(pieces))
+            sealed = self._sessions.hpke_seal(prekey, info, piece)
+            chunk = AnswerChunk(post.device, answer_id, index, len(pieces), sealed)
+            requests.append(seal_request(chunk, keys))
+        return requests
+
+
+def check_admission(post: JoinPost, state: RosterState, me: DeviceKey, wall: float) -> None:
+    """Whether ``me`` may let the author of ``post`` in at ``wall`` (Unix seconds, by our own clock).
+
+    Raises:
+        PeerError: forged (BAD_SIGNATURE, BAD_PROOF), for another room, spent, expired or revoked (QUOTA_EXCEEDED), or
+            not for us to grant.
+        CryptoError, MalformedInput: the certificate is none.
+    """
+    certificate = verify_certificate(post.certificate)
+    if post.room != state.room or certificate.device_key != post.device:
+        raise PeerError(RefusalCode.BAD_PROOF, "a join post for another room or device")
+    check_join_proof(post.room, post.device, post.certificate, post.proof)
+    if post.prekey is not None and (post.prekey.device != post.device or not prekey_is_genuine(post.prekey)):
+        raise PeerError(RefusalCode.BAD_SIGNATURE, "prekey")
+    if post.device in state.removed or post.device in state.left:
+        raise PeerError(RefusalCode.BAD_PROOF, "a device that is out stays out", penalty_points=0)
+    invite = next((invite for invite in state.invites if invite.invite_key == post.proof.invite_key), None)
+    again = state.member(post.device) is not None
+    spent = invite is None or wall >= invite.expires or (invite.used >= invite.uses and not again)
+    if spent or not certificate_holds_at(certificate, wall):
+        raise PeerError(RefusalCode.QUOTA_EXCEEDED, "the invite is spent, expired or revoked", penalty_points=0)
+    if me not in (state.admins if state.settings.closed else state.devices):
+        raise PeerError(RefusalCode.BUSY, "not ours to let in", penalty_points=0)
+
+
+def turn_seconds(state: RosterState, me: DeviceKey, post: JoinPost) -> float:
+    """How long ``me`` waits before it answers: its rank, in an order that only hashes decide, times a turn."""
+    able: Sequence[DeviceKey] = state.admins if state.settings.closed else state.devices
+    order = sorted(able, key=lambda device: keyed_hash(None, "railgun/lobby-turn/v1", post.device + device))
+    rank = order.index(me) if me in order else LOBBY_TURNS_MAX
+    return min(rank, LOBBY_TURNS_MAX) * LOBBY_TURN_SECONDS
+
+
+__all__ = [
+    "Admission",
+    "Joined",
+    "Joiner",
+    "LobbyHost",
+    "MadeInvite",
+    "check_admission",
+    "lobby_keys",
+    "lobby_secret",
+    "make_invite",
+    "turn_seconds",
+]
