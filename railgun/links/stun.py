@@ -41,9 +41,9 @@ def answer(datagram: bytes, host: str, port: int) -> bytes | None:
 
     None where the datagram is no well-formed binding request that names LISTENER_UFRAG.
     """
-    if datagram[:2] != _BINDING_REQUEST or len(datagram) != _HEADER_BYTES + (datagram[2] << 8 | datagram[3]):
+    if not is_stun(datagram) or datagram[:2] != _BINDING_REQUEST:
         return None
-    if not _names_us(datagram):
+    if len(datagram) != _HEADER_BYTES + (datagram[2] << 8 | datagram[3]) or not _names_us(datagram):
         return None
     packed = ipaddress.ip_address(host).packed
     mask = datagram[4:20][: len(packed)]

@@ -65,7 +65,9 @@ async def second_hello(sock: socket.socket) -> bytes:
 class RawDialler:
     """Opens a session; everything after that is the test's business."""
 
-    def __init__(self, contact: RelayContact, *, source: Source = ("127.0.0.1", 0), certificate_name: str = "raw") -> None:
+    def __init__(
+        self, contact: RelayContact, *, source: Source = ("127.0.0.1", 0), certificate_name: str = "raw"
+    ) -> None:
         self.contact = contact
         self.certificate = certificate(certificate_name)
         self.socket = udp_socket(contact, source)
