@@ -9,7 +9,8 @@ integers, definite lengths, no floats, tags, undefined.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, Union
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeAlias, Union
 
 import cbor2
 
@@ -20,6 +21,24 @@ Value: TypeAlias = Union[int, bytes, str, bool, None, "list[Value]", "dict[int, 
 INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 8
 MAP_KEY_MAX: Final = 23
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("tags have no place here")
+
+
+class _NoTags(dict[int, Callable[[Any, bool], Any]]):
+    """Refuses every tag before its content is read, those that the library knows by itself included.
+
+    Left to it, shared references make 200 bytes into more values than can ever be visited, and other tags compile
+    patterns or parse mail.
+    """
+
+    def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
+        return _refuse_tag
+
+
+_NO_TAGS: Final = _NoTags()
 
 
 def encode(value: Value) -> bytes:
@@ -41,7 +60,14 @@ def decode(data: bytes, *, bytes_max: int) -> Value:
     if len(data) > bytes_max:
         raise MalformedInput(f"{len(data)} bytes, at most {bytes_max} allowed")
     try:
-        value = cbor2.loads(data, max_depth=DEPTH_MAX + 1)
+        value = cbor2.loads(
+            data,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_NO_TAGS,
+            max_depth=DEPTH_MAX + 1,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        )
         _check(value, DEPTH_MAX)
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
