@@ -283,6 +283,9 @@ class ClientMachine:
     def _apply(self, room: Room, outcome: RoomOutcome, now: float, out: Effects) -> None:
         if outcome.writes:
             out.append(Persist(tuple(outcome.writes)))
+        if outcome.successor is not None:
+            self._waiting.pop(room.room_id, None)
+            room = self.rooms[room.room_id] = outcome.successor
         if outcome.plan_changed and self.clock.was_read:
             self.tags.plan(room, now, out)
         for request in outcome.requests:

@@ -51,12 +51,13 @@ class SealRequest:
 class RoomOutcome:
     """What a room wants done: writes first, then envelopes, then word to the application.
 
-    ``plan_changed``: the tags that should be open may be others now."""
+    ``plan_changed``: the tags that should be open may be others now. ``successor`` takes the room's place."""
 
     writes: list[Write] = field(default_factory=list)
     requests: list[SealRequest] = field(default_factory=list)
     notifications: list[Notification] = field(default_factory=list)
     plan_changed: bool = False
+    successor: Room | None = None
 
     def add(self, other: RoomOutcome) -> None:
         """Append another outcome, in order."""
@@ -64,6 +65,7 @@ class RoomOutcome:
         self.requests += other.requests
         self.notifications += other.notifications
         self.plan_changed = self.plan_changed or other.plan_changed
+        self.successor = other.successor or self.successor
 
 
 class Room(Protocol):

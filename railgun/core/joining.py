@@ -1,0 +1,94 @@
+"""A room that this device asks to be let into.
+
+Owns: posting to the lobby each epoch, becoming a `MemberRoom`. Must not know: seats, links, disks.
+Spec: docs/spec/rooms.md, "Lobby".
+"""
+
+from __future__ import annotations
+
+from railgun.core.lobby import Joiner
+from railgun.core.room import MemberRoom, RoomTools
+from railgun.core.room_keys import joiner_plans
+from railgun.core.room_notifications import RoomJoined, RosterChanged
+from railgun.core.room_port import RoomOutcome, TagPlan
+from railgun.core.room_rows import RoomRow, RoomStatus, room_write
+from railgun.crypto.epoch import EpochKeys, epoch_start
+from railgun.errors import CryptoError, PeerError
+from railgun.types import EnvelopeKind, RoomId
+from railgun.wire.envelope import Inner
+from railgun.wire.invites import Invite
+from railgun.wire.sealed import SEALED_BODIES, AnswerChunk
+
+POST_AGAIN_SECONDS = 30.0
+"""A lobby's members may come online within an epoch: look whether a new epoch has begun this often at least."""
+
+
+class JoiningRoom:
+    """Implements `railgun.core.room_port.Room` until it is let in; its successor then takes its place."""
+
+    def __init__(self, tools: RoomTools, invite: Invite, certificate: bytes) -> None:
+        self._tools = tools
+        self.invite = invite
+        self._joiner = Joiner(invite, tools.me, certificate, tools.sessions)
+        self._post_at = 0.0
+        self.refused_answers = 0
+
+    @property
+    def room_id(self) -> RoomId:
+        return self.invite.room
+
+    def tag_plans(self, start: int, wall: float) -> list[TagPlan]:
+        """See `Room`."""
+        return joiner_plans(self._joiner, start)
+
+    def sending_keys(self, wall: float) -> EpochKeys | None:
+        """See `Room`: a joiner's requests name their keys."""
+        return self._joiner.keys(self._start(wall))
+
+    def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
+        """See `Room`."""
+        if inner.kind is not EnvelopeKind.SEALED:
+            return RoomOutcome()
+        try:
+            body = SEALED_BODIES.decode(inner.body)
+            joined = self._joiner.receive(body) if isinstance(body, AnswerChunk) else None
+        except (PeerError, CryptoError):
+            self.refused_answers += 1
+            return RoomOutcome()
+        if joined is None:
+            return RoomOutcome()
+        room = MemberRoom(self._tools, joined.roster, joined.generations)
+        state = room.state(wall)
+        row = room_write(self.room_id, RoomRow(RoomStatus.MEMBER, int(wall), ""))
+        return RoomOutcome(
+            [*joined.writes, row],
+            [],
+            [RoomJoined(self.room_id, state.name), RosterChanged(self.room_id, state.devices, False)],
+            plan_changed=True,
+            successor=room,
+        )
+
+    def receipts_grew(
+        self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
+    ) -> RoomOutcome:
+        """See `Room`: nobody waits for a post's receipts."""
+        return RoomOutcome()
+
+    def seal_again(self, reference: bytes, wall: float) -> RoomOutcome:
+        """See `Room`: each epoch has a post of its own."""
+        return RoomOutcome()
+
+    def next_deadlines(self, now: float, wall: float) -> dict[str, float]:
+        """See `Room`."""
+        return {"post": max(self._post_at, now)}
+
+    def due(self, name: str, now: float, wall: float) -> RoomOutcome:
+        """See `Room`."""
+        start = self._start(wall)
+        next_start = start + self._tools.network.epoch_seconds
+        self._post_at = now + min(POST_AGAIN_SECONDS, max(0.1, next_start - wall))
+        request = self._joiner.post(start, wall)
+        return RoomOutcome(requests=[] if request is None else [request])
+
+    def _start(self, wall: float) -> int:
+        return epoch_start(wall, self.room_id, self._tools.network.epoch_seconds)
