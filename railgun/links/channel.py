@@ -68,6 +68,7 @@ class Link:
         settings: LinkSettings,
         counters: LinkCounters,
         loop: asyncio.AbstractEventLoop,
+        now: Callable[[], float],
         instant: Callable[[], Instant],
     ) -> None:
         self.inbound = inbound
@@ -77,6 +78,7 @@ class Link:
         self._settings = settings
         self._counters = counters
         self._loop = loop
+        self._now = now
         self._instant = instant
         self._session: Session | None = None
         self._make_proof: Callable[[bytes], DiallerProof | ListenerProof] | None = None
@@ -89,7 +91,7 @@ class Link:
         self._last_words: bytes | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._told_end = False
-        self.active_at = instant().monotonic
+        self.active_at = now()
         self.stalled_since: float | None = None
         self._progress_seen = 0
 
@@ -144,7 +146,7 @@ class Link:
         if not self._pending or self._session is None:
             return
         frames, self._pending, self._pending_bytes = self._pending, [], 0
-        self.active_at = self._instant().monotonic
+        self.active_at = self._now()
         self._counters.frames_sent += len(frames)
         for message in self._encoder.encode(frames):
             self._counters.messages_sent += 1
@@ -159,7 +161,7 @@ class Link:
             return False
         self._counters.pulses_sent += 1
         if self._settings.pulses_keep_alive:
-            self.active_at = self._instant().monotonic
+            self.active_at = self._now()
         return True
 
     def is_stalled(self, now: float) -> bool:
@@ -178,7 +180,7 @@ class Link:
         """Listener: let the proved dialler in."""
         if self.state is State.PROVED and isinstance(self._proof, ListenerProof):
             self.state = State.UP
-            self.active_at = self._instant().monotonic
+            self.active_at = self._now()
             self._say(self._proof.accepted())
 
     def refuse(self, code: RefusalCode, retry_after_ms: int | None = None) -> None:
@@ -282,7 +284,7 @@ class Link:
         if self.state is not State.UP:
             raise MalformedInput("frame before the proof")
         self._counters.frames_received += 1
-        self.active_at = self._instant().monotonic
+        self.active_at = self._now()
         self._owner.link_frame(self, frame)
 
     def _shake_hands(self, data: bytes) -> None:
@@ -308,7 +310,7 @@ class Link:
         if proof.proved is not None:
             self.proved = proof.proved
             self.state = State.UP
-            self.active_at = self._instant().monotonic
+            self.active_at = self._now()
             self._owner.link_proved(self, proof.proved)
 
     def _say(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
 
 from railgun.links.certificate import LinkCertificate
+from railgun.links.timers import Timers
 
 DTLS1_2: Final = 0xFEFD
 DATAGRAM_BYTES_MAX: Final = 1_232
@@ -67,7 +68,7 @@ class DtlsEndpoint:
         context: SSL.Context,
         *,
         is_server: bool,
-        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
         transmit: Callable[[bytes], None],
         connected: Callable[[], None],
         received: Callable[[bytes], None],
@@ -80,7 +81,7 @@ class DtlsEndpoint:
             self._connection.set_accept_state()
         else:
             self._connection.set_connect_state()
-        self._loop = loop
+        self._timers = timers
         self._transmit = transmit
         self._connected_callback = connected
         self._received = received
@@ -209,7 +210,7 @@ class DtlsEndpoint:
     def _start_timer(self) -> None:
         timeout = self._connection.DTLSv1_get_timeout()
         if timeout is not None:
-            self._timer = self._loop.call_later(max(float(timeout), 0.05), self._repeat)
+            self._timer = self._timers.call_later(max(float(timeout), 0.05), self._repeat)
 
     def _repeat(self) -> None:
         self._timer = None

@@ -244,6 +244,7 @@ class WebRtcLinks:
             settings=self.settings,
             counters=self.counters,
             loop=self._running_loop(),
+            now=self._clock.monotonic,
             instant=self._instant,
         )
 

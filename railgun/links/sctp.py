@@ -22,6 +22,7 @@ from google_crc32c import value as crc32c
 from railgun.errors import InvariantViolated, MalformedInput
 from railgun.links.sctp_receive import HELD_BYTES_MAX, ReceiveWindow
 from railgun.links.sctp_send import TIMEOUT_SECONDS_FIRST, SendWindow
+from railgun.links.timers import Timers
 
 SCTP_PORT: Final = 5_000
 FRAMES_STREAM: Final = 0
@@ -49,6 +50,8 @@ _TYPES_OF_SETUP: Final = frozenset({1, 2, 4, 9, 10, 11})
 """INIT, INIT ACK, HEARTBEAT, ERROR, COOKIE ECHO, COOKIE ACK: what aiortc handles for us."""
 _TYPES_OF_END: Final = frozenset({_TYPE_ABORT, 7, 8, 14, 130})
 """ABORT, the three of SHUTDOWN, and RE-CONFIG, by which an end resets a channel: all end the link."""
+_PARAMETERS_AT: Final = {_TYPE_INIT: 16, 2: 16, 4: 0, 9: 0}
+"""Where the parameters of a set-up chunk begin; the chunks of other types have none."""
 _TSN_MASK: Final = 0xFFFF_FFFF
 _NO_CHECKSUM: Final = bytes(4)
 
@@ -104,13 +107,14 @@ class Association(base.RTCSctpTransport):
         self,
         carrier: DtlsCarrier,
         observer: AssociationObserver,
-        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
         now: Callable[[], float],
     ) -> None:
         super().__init__(carrier)  # type: ignore[arg-type]
         self._carrier = carrier
         self._observer = observer
-        self._timers = loop
+        self._timers = timers
+        self._loop = timers  # type: ignore[assignment] # the library's own timers, guarded alike
         self._now = now
         self._rto = TIMEOUT_SECONDS_FIRST
         self._advertised_rwnd = HELD_BYTES_MAX
@@ -119,6 +123,7 @@ class Association(base.RTCSctpTransport):
         self._ended = False
         self._unacknowledged_packets = 0
         self._acknowledge_handle: asyncio.Handle | None = None
+        self._acknowledge_waits = False
         self._resend_handle: asyncio.TimerHandle | None = None
 
     # --- the interface --------------------------------------------------------------------------
@@ -236,7 +241,8 @@ class Association(base.RTCSctpTransport):
         self._unacknowledged_packets += 1
         if self._unacknowledged_packets == 1:
             self._acknowledge_handle = self._timers.call_soon(self._end_of_turn)
-        elif self._unacknowledged_packets == 2 and isinstance(self._acknowledge_handle, asyncio.TimerHandle):
+        elif self._acknowledge_waits and self._acknowledge_handle is not None:
+            self._acknowledge_waits = False
             self._acknowledge_handle.cancel()
             self._acknowledge_handle = self._timers.call_soon(self._acknowledge)
 
@@ -244,10 +250,12 @@ class Association(base.RTCSctpTransport):
         if self._unacknowledged_packets > 1 or (self._receiving is not None and self._receiving.disturbed):
             self._acknowledge()
         else:
+            self._acknowledge_waits = True
             self._acknowledge_handle = self._timers.call_later(ACKNOWLEDGE_DELAY_SECONDS, self._acknowledge)
 
     def _acknowledge(self) -> None:
         self._acknowledge_handle = None
+        self._acknowledge_waits = False
         self._unacknowledged_packets = 0
         if self._receiving is None or self._ended:
             return
@@ -325,6 +333,7 @@ class Association(base.RTCSctpTransport):
     def _set_up(self, kind: int, flags: int, body: bytes) -> None:
         if kind == _TYPE_INIT and self.is_up:
             return  # a late repetition; a restart makes no sense inside one DTLS session
+        _check_parameters(body, _PARAMETERS_AT.get(kind, len(body)))
         try:
             chunk = base.CHUNK_TYPES[kind](flags, body)
             run_now(self._receive_chunk(chunk))
@@ -371,3 +380,16 @@ class Association(base.RTCSctpTransport):
         if self._acknowledge_handle is not None:
             self._acknowledge_handle.cancel()
             self._acknowledge_handle = None
+
+
+def _check_parameters(body: bytes, position: int) -> None:
+    """The library steps from parameter to parameter by their own lengths: at a length of zero it stays for good.
+
+    Raises:
+        MalformedInput: a parameter is shorter than its own head.
+    """
+    while position + 4 <= len(body):
+        (size,) = struct.unpack_from(">H", body, position + 2)
+        if size < 4:
+            raise MalformedInput("SCTP parameter of an impossible length")
+        position += size + (-size & 3)

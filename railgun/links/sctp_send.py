@@ -164,7 +164,7 @@ class SendWindow:
             done_bytes += gap_bytes
         self.progress += done_bytes
         self._adjust(cumulative, done_bytes if advance else 0, window_was_full, lost)
-        self._peer_window = min(WINDOW_BYTES_MAX, peer_window + self.flight_bytes)
+        self._peer_window = peer_window
         self._skip_abandoned()
         return True
 

@@ -16,6 +16,7 @@ from OpenSSL import SSL
 from railgun.errors import MalformedInput
 from railgun.links.dtls import DtlsEndpoint
 from railgun.links.sctp import FRAMES_STREAM, PULSE_STREAM, Association, DtlsCarrier
+from railgun.links.timers import GuardedTimers
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +56,17 @@ class Session:
         self._observer = observer
         self._is_listener = is_listener
         self._ended = False
+        timers = GuardedTimers(loop, self._broke)
         self._dtls = DtlsEndpoint(
             context,
             is_server=is_listener,
-            loop=loop,
+            timers=timers,
             transmit=transmit,
             connected=self._dtls_connected,
             received=self._dtls_received,
             closed=self._dtls_closed,
         )
-        self._association = Association(DtlsCarrier(self._dtls.send, is_server=is_listener), self, loop, now)
+        self._association = Association(DtlsCarrier(self._dtls.send, is_server=is_listener), self, timers, now)
 
     @property
     def peer_certificate_hash(self) -> bytes:
@@ -93,7 +95,10 @@ class Session:
 
     def start(self, proved_hello: bytes | None = None) -> None:
         """Begin; a listener passes the ClientHello whose cookie was valid."""
-        self._guard(lambda: self._dtls.start(proved_hello))
+        try:
+            self._dtls.start(proved_hello)
+        except MalformedInput as error:
+            self._broke(error)
 
     def receive(self, datagram: bytes) -> None:
         """Take in one datagram. Never raises."""
@@ -101,16 +106,13 @@ class Session:
             return
         try:
             self._dtls.receive(datagram)
-        except MalformedInput as error:
-            self._fail(str(error), malformed=True)
-        except Exception:
-            logger.exception("a session failed on a datagram")
-            self._fail("internal error", malformed=False)
+        except Exception as error:  # noqa: BLE001 - handed on: it ends this session and is told to its owner
+            self._broke(error)
 
     def send_message(self, message: bytes) -> None:
         """Queue a message on ``frames``."""
         if not self._ended:
-            self._guard(lambda: self._association.send_reliable(FRAMES_STREAM, message))
+            self._association.send_reliable(FRAMES_STREAM, message)
 
     def send_pulse(self, pulse: bytes) -> bool:
         """Send on ``pulse`` now, or drop it: False."""
@@ -157,11 +159,13 @@ class Session:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _guard(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except MalformedInput as error:
+    def _broke(self, error: Exception) -> None:
+        """Something was raised on this session's behalf: that is its end, and nobody else's."""
+        if isinstance(error, MalformedInput):
             self._fail(str(error), malformed=True)
+        else:
+            logger.error("a session failed", exc_info=error)
+            self._fail(f"internal error: {type(error).__name__}", malformed=False)
 
     def _fail(self, reason: str, *, malformed: bool) -> None:
         if self._ended:

@@ -87,7 +87,7 @@ def is_answer(datagram: bytes, transaction_id: bytes) -> bool:
     """Whether a datagram is the success response to our check, with its integrity intact."""
     try:
         message = stun.parse_message(datagram)
-    except ValueError:
+    except (ValueError, struct.error):  # the latter for integer attributes of another length
         return False
     return (
         message.message_class == stun.Class.RESPONSE
