@@ -7,13 +7,18 @@ import contextlib
 import dataclasses
 import os
 import random
+import socket
 from pathlib import Path
 
 import pytest
+import uvloop
 
-from railgun.errors import ClosedByPeer, ClosedLocally, LocalError, RefusalCode
-from railgun.types import NodeKey, PeerKey
-from tests.support.links_lab import LAN, client, relay
+from railgun.crypto.signing import public_key_of
+from railgun.errors import ClosedByPeer, ClosedLocally, LinkLost, LocalError, RefusalCode, UsageError
+from railgun.links.pool import WebRtcLinks
+from railgun.links.settings import LinkIdentity
+from railgun.types import Address, NodeKey, PeerKey
+from tests.support.links_lab import LAN, NETWORK, Recorder, SystemClock, SystemEntropy, certificate, client, relay
 
 
 async def test_dial_proves_both_ends_and_measures_the_clock() -> None:
@@ -217,3 +222,80 @@ async def test_close_leaves_no_task_timer_or_descriptor() -> None:
     assert asyncio.all_tasks() == before_tasks
     assert open_descriptors() == before_descriptors
     assert [type(error) for _, error in server.seen.downs][:1] in ([ClosedLocally], [ClosedByPeer])
+
+
+async def test_close_leaves_no_timer_either() -> None:
+    loop = asyncio.get_running_loop()
+
+    def timers() -> list[asyncio.TimerHandle]:
+        return [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+
+    before = timers()
+    async with relay() as server, client() as dialler, client() as other:
+        up = await dialler.up_with(server)
+        other.links.dial(server.links.local_contact())
+        dialler.links.send_frame(up.peer, bytes(60_000))
+        dialler.links.send_pulse(up.peer, b"pulse")
+        assert timers() != before
+    assert timers() == before
+
+
+async def test_a_held_back_dial_gets_in_when_the_preferred_one_fails() -> None:
+    """The smaller key prefers its own dial; when that cannot succeed, the greater's is not lost."""
+    quick = dataclasses.replace(LAN, dial_seconds=0.4)
+    seeds = sorted((os.urandom(32), os.urandom(32)), key=public_key_of)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        nowhere = (Address("127.0.0.1", silent.getsockname()[1]),)
+        async with relay(seeds[0], settings=quick) as smaller, relay(seeds[1]) as greater:
+            smaller.links.dial(dataclasses.replace(greater.links.local_contact(), addresses=nowhere))
+            greater.links.dial(smaller.links.local_contact())
+            await greater.seen.until(lambda: bool(greater.seen.ups))
+            await smaller.seen.until(lambda: bool(smaller.seen.ups))
+            assert smaller.seen.ups[0].inbound
+            assert not smaller.seen.failures
+            greater.links.send_frame(greater.seen.ups[0].peer, b"through")
+            await smaller.seen.until(lambda: smaller.seen.frames == [b"through"])
+
+
+async def test_an_observer_that_raises_loses_that_link_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def raise_it(_peer: PeerKey, _frame: bytes) -> None:
+        raise RuntimeError("a bug above")
+
+    async with relay() as server, client() as first, client() as second:
+        up = await first.up_with(server)
+        await second.up_with(server)
+        server.seen.on_frame = raise_it
+        first.links.send_frame(up.peer, b"x")
+        await server.seen.until(lambda: bool(server.seen.downs))
+        assert isinstance(server.seen.downs[0][1], LinkLost)
+        assert "a bug above" in caplog.text
+        assert len(server.links.peers()) == 1
+
+
+def test_everything_works_on_uvloop_too() -> None:
+    async def scenario() -> None:
+        async with relay() as server, client() as dialler:
+            up = await dialler.up_with(server)
+            frames = [os.urandom(length) for length in (1, 300, 5_000, 70_000)]
+            for frame in frames:
+                assert dialler.links.send_frame(up.peer, frame)
+                assert server.links.send_frame(up.local_key, frame)
+            for node in (server, dialler):
+                await node.seen.until(lambda node=node: len(node.seen.frames) == 4)  # type: ignore[misc]
+                assert sorted(node.seen.frames) == sorted(frames)
+            server.links.close_link(up.local_key, RefusalCode.BUSY)
+            await dialler.seen.until(lambda: bool(dialler.seen.downs))
+
+    uvloop.run(scenario())
+
+
+def test_listening_takes_a_relays_identity_and_certificate() -> None:
+    for identity, own in (
+        (LinkIdentity(None, is_relay=False), certificate()),
+        (LinkIdentity(bytes(32), is_relay=True), None),
+    ):
+        with pytest.raises(UsageError):
+            WebRtcLinks(
+                Recorder(), identity, NETWORK, SystemClock(), SystemEntropy(), own, Address("127.0.0.1", 9_000)
+            )
