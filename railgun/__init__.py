@@ -1,1 +1,90 @@
-"""Rail Gun: a peer-to-peer messaging network. This module is the public API, nothing else."""
+"""Rail Gun: a peer-to-peer messaging network. This module is the public API, nothing else.
+
+::
+
+    import asyncio, railgun
+
+    async def main():
+        async with railgun.connect("alice") as peer:
+            room = await peer.create_room("ops")
+            print(room.invite(uses=5))
+            await room.send("hello")
+            async for message in room.messages():
+                print(message.author_name, message.text)
+
+    asyncio.run(main())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from railgun.errors import (
+        ConfigurationError,
+        DiscoveryError,
+        LocalError,
+        MalformedInput,
+        NotMember,
+        PeerError,
+        RailGunError,
+        StoreError,
+        UsageError,
+        WrongPassphrase,
+    )
+    from railgun.network import NetworkKind, NetworkParameters
+    from railgun.runtime.api import connect
+    from railgun.runtime.peer import Peer
+    from railgun.runtime.room import MemberView, Message, Receipt, Room
+    from railgun.runtime.status import PeerStatus
+    from railgun.types import RelayContact, SizeClass
+
+__all__ = [
+    "ConfigurationError",
+    "DiscoveryError",
+    "LocalError",
+    "MalformedInput",
+    "MemberView",
+    "Message",
+    "NetworkKind",
+    "NetworkParameters",
+    "NotMember",
+    "Peer",
+    "PeerError",
+    "PeerStatus",
+    "RailGunError",
+    "Receipt",
+    "RelayContact",
+    "Room",
+    "SizeClass",
+    "StoreError",
+    "UsageError",
+    "WrongPassphrase",
+    "__version__",
+    "connect",
+]
+
+_HOMES = {
+    "connect": "railgun.runtime.api",
+    "Peer": "railgun.runtime.peer",
+    "MemberView": "railgun.runtime.room",
+    "Message": "railgun.runtime.room",
+    "Receipt": "railgun.runtime.room",
+    "Room": "railgun.runtime.room",
+    "PeerStatus": "railgun.runtime.status",
+    "NetworkKind": "railgun.network",
+    "NetworkParameters": "railgun.network",
+    "RelayContact": "railgun.types",
+    "SizeClass": "railgun.types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the parts of the API when they are asked for: the shell brings WebRTC along, which takes its time."""
+    if name not in __all__:
+        raise AttributeError(f"module 'railgun' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES.get(name, "railgun.errors")), name)

@@ -110,6 +110,30 @@ UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
 AUDIT_SECONDS: Final = 10.0
 HIDDEN_GRACE_SECONDS: Final = 3.0
 """How long seats have to tell each other of an id before not naming it counts as hiding it."""
+SEATS_LINKED_MAX: Final = 24
+"""Relays that take part in one tag with one seat: the first 2K + 2, and a few that see other seats than we do."""
+PENDING_PULLS_PER_SEAT_MAX: Final = 2_048
+"""Ids that one other seat named and nobody has brought yet; what is beyond is named again a second later."""
+OFFERS_MAX: Final = 256
+"""Ids of one tag that clients announced and nobody has brought yet; the oldest gives way."""
+OFFERS_PER_PEER_MAX: Final = 32
+WORK_PER_SECOND: Final = 256.0
+"""What one client may have a relay do beside its envelopes' bytes, in signature checks (about 50 us each)."""
+WORK_BURST: Final = 2_048.0
+WORK_OF_RELAY_PER_SECOND: Final = 4_096.0
+WORK_OF_RELAY_BURST: Final = 16_384.0
+WORK_OPENING_A_TAG: Final = 32.0
+"""A new tag is two signatures and a committee worked out over the whole directory."""
+WORK_FORGED: Final = 16.0
+"""A forged envelope costs its sender more than its check costs us, so that a flood of them soon waits."""
+FILL_SECONDS: Final = 1.0
+"""How long a seat that has just opened a tag waits for its peers' ids before it serves subscribers."""
+FILL_SECONDS_MAX: Final = 5.0
+"""The same while envelopes keep arriving."""
+UNSEEN_PER_SEAT_MAX: Final = 8_192
+"""Ids that one seat named and that a subscriber lacks; what is beyond is asked for by number, later."""
+SUSPECTS_MAX: Final = 4_096
+"""Ids that audits turned up and that wait to be found hidden or not."""
 TAG_IDS_MAX: Final = 262_144
 """Ids and numbers of one tag: TAG_BYTES_MAX of the smallest envelopes."""
 
@@ -235,3 +259,7 @@ GENERATION_ASK_AGAIN_SECONDS: Final = 10.0
 GENERATION_ANSWER_TURN_SECONDS: Final = 0.5
 GENERATION_REQUESTS_WAITING_MAX: Final = 64
 """Members whose requests wait for our turn to answer; the oldest is dropped, and asks again."""
+
+# --- what waits for the application ---------------------------------------------------------
+TYPING_QUEUE_MAX: Final = 64
+"""Typing signs that nobody has asked for yet; further ones are dropped."""

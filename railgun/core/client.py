@@ -36,7 +36,7 @@ from railgun.crypto.sealing import envelope_id, open_envelope, seal_envelope
 from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
 from railgun.network import NetworkParameters
 from railgun.ports import Chooser, Entropy
-from railgun.types import PeerKey, RoomId
+from railgun.types import PeerKey, RelayContact, RoomId
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
 from railgun.wire.envelope import NONCE_BYTES, parse_envelope
 from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, Subscribed
@@ -83,6 +83,13 @@ class ClientMachine:
             self.tags.close_room(room_id, out)
             self._waiting.pop(room_id, None)
             self.agenda.cancel(("plan", room_id))
+        self.agenda.arm(out)
+        return out
+
+    def add_bootstrap(self, contact: RelayContact, now: float) -> Effects:
+        """Another relay to start from."""
+        out: Effects = []
+        self.directory.add_bootstrap(contact, now, out)
         self.agenda.arm(out)
         return out
 

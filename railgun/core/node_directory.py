@@ -15,7 +15,7 @@ from railgun.core.directory import Directory
 from railgun.core.effects import Effects, PenalisePeer, SendFrame
 from railgun.core.gossip import Gossip, GossipOutcome
 from railgun.core.own_ad import OwnAd
-from railgun.limits import CLOCK_SAMPLES_MIN
+from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN
 from railgun.ports import Chooser
 from railgun.types import NodeKey, PeerKey, RelayContact, Tag
 from railgun.wire.directory_frames import DirectoryFrame
@@ -90,6 +90,15 @@ class NodeDirectory:
             self._quiet_from = now + QUIET_AFTER_SECONDS
             self.agenda.set(("gossip",), now + TICK_SECONDS)
         self._keep_homes(now, out)
+
+    def add_bootstrap(self, contact: RelayContact, now: float, out: Effects) -> None:
+        """Another relay to start from."""
+        known = any(item.node_key == contact.node_key for item in self._bootstrap)
+        if known or contact.node_key == NodeKey(self._own_key) or len(self._bootstrap) >= BOOTSTRAP_MAX:
+            return
+        self._bootstrap.append(contact)
+        if self._was_started:
+            self._keep_homes(now, out)
 
     def peer_connected(self, peer: PeerKey, now: float, out: Effects, *, is_relay: bool) -> None:
         self._apply(self._gossip.peer_connected(peer, now, is_relay=is_relay), out)

@@ -6,6 +6,7 @@ Owns: the canonical form of the parameters. Must not know: files, peers. Spec: d
 from __future__ import annotations
 
 from railgun.crypto.hashing import keyed_hash
+from railgun.errors import MalformedInput
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.types import NetworkId
 from railgun.wire import cbor
@@ -24,3 +25,19 @@ def network_content(network: NetworkParameters) -> bytes:
 def network_id(network: NetworkParameters) -> NetworkId:
     """32 bytes; peers with other parameters have another id and refuse each other by it."""
     return NetworkId(keyed_hash(None, NETWORK_LABEL, network_content(network)))
+
+
+def read_network(content: bytes) -> NetworkParameters:
+    """Parameters from `network_content`.
+
+    Raises:
+        MalformedInput: it is none.
+        ConfigurationError: a value is out of its range.
+    """
+    value = cbor.decode(content, bytes_max=256)
+    match value:
+        case [str(name), int(kind), int(epoch), int(overlap), int(lifetime)] if kind in (0, 1):
+            kinds = (NetworkKind.PUBLIC, NetworkKind.LAN)
+            return NetworkParameters(name, kinds[kind], epoch, overlap, lifetime)
+        case _:
+            raise MalformedInput("not a network's parameters")

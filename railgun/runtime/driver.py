@@ -117,6 +117,13 @@ class Driver:
         self._stopping = True
         self._wake.set()
 
+    def act(self, function: Callable[[float], tuple[Result, Sequence[Effect]]]) -> Result:
+        """Let ``function(now)`` act on the machine now, and carry out its effects. Only between turns, which is always
+        so for code on the loop that no machine or notification calls. Raises what the function or the store raise."""
+        result, effects = function(self._clock.monotonic())
+        self._carry_out(effects)
+        return result
+
     async def call(self, function: Callable[[float], tuple[Result, Sequence[Effect]]]) -> Result:
         """Let ``function(now)`` act on the machine between events; its effects are carried out before this returns.
 

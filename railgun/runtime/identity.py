@@ -6,10 +6,13 @@ Owns: making them, the rows that keep them, reading them back. Must not know: ro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from railgun.crypto.identity import device_identity, issue_certificate, root_identity
-from railgun.errors import MalformedInput, StoreError
+from railgun.crypto.sessions import VodozemacSessions
+from railgun.errors import MalformedInput, StoreError, UsageError
 from railgun.ports import Clock, Entropy, Sessions, Store, Write
+from railgun.runtime.profile import ProfileKind, create_profile
 from railgun.types import DeviceKey, RootKey
 from railgun.wire.certificates import CERTIFICATES, DeviceCertificate
 
@@ -17,16 +20,16 @@ TABLE = "identity"
 SEED_BYTES = 32
 CERTIFICATE_SECONDS = 10 * 365 * 86_400
 """A certificate ends by revocation; its expiry is a last resort against a root that was lost."""
-PICKLE_PURPOSE = "pickles"
 NAME_CHARACTERS_MAX = 64
 
-_ROOT, _DEVICE, _PREKEY, _ACCOUNT, _CERTIFICATE, _NAME = (
+_ROOT, _DEVICE, _PREKEY, _ACCOUNT, _CERTIFICATE, _NAME, _PICKLE = (
     b"root-seed",
     b"device-seed",
     b"prekey-secret",
     b"account",
     b"certificate",
     b"name",
+    b"pickle-key",
 )
 
 
@@ -35,7 +38,7 @@ class MemberIdentity:
     """One person's root and this device.
 
     Attributes:
-        device_seed: secret, 32 bytes. prekey_secret: secret, 32 bytes.
+        device_seed, prekey_secret, pickle_key: secret, 32 bytes each; the last encrypts sessions in what is kept.
         certificate: the root's word for this device.
         name: how this person wants to be shown; empty for none.
     """
@@ -44,6 +47,7 @@ class MemberIdentity:
     name: str
     device_seed: bytes = field(repr=False)
     prekey_secret: bytes = field(repr=False)
+    pickle_key: bytes = field(repr=False)
 
     @property
     def device_key(self) -> DeviceKey:
@@ -54,12 +58,11 @@ class MemberIdentity:
         return self.certificate.root_key
 
 
-def create_identity(
-    entropy: Entropy, clock: Clock, sessions: Sessions, pickle_key: bytes, name: str = ""
-) -> tuple[Write, ...]:
+def create_identity(entropy: Entropy, clock: Clock, sessions: Sessions, name: str = "") -> tuple[Write, ...]:
     """The rows of a new person with one device; give them to `create_profile` as its initial writes."""
     root_seed, device_seed = entropy.random_bytes(SEED_BYTES), entropy.random_bytes(SEED_BYTES)
     prekey_secret = entropy.random_bytes(SEED_BYTES)
+    pickle_key = entropy.random_bytes(SEED_BYTES)
     account = sessions.olm_account_new(pickle_key)
     device = device_identity(device_seed, prekey_secret, account, sessions)
     issued = int(clock.wall())
@@ -71,7 +74,24 @@ def create_identity(
         Write(TABLE, _ACCOUNT, account.pickle),
         Write(TABLE, _CERTIFICATE, CERTIFICATES.encode(certificate)),
         Write(TABLE, _NAME, name.encode()),
+        Write(TABLE, _PICKLE, pickle_key),
     )
+
+
+def create_member_profile(
+    path: Path,
+    entropy: Entropy,
+    clock: Clock,
+    *,
+    name: str = "",
+    passphrase: str | None = None,
+    key_file: Path | None = None,
+) -> None:
+    """A new profile with a new person in it. Raises as `create_profile`; UsageError for a name too long."""
+    if len(name) > NAME_CHARACTERS_MAX or not (name.isprintable() or not name):
+        raise UsageError(f"a name has at most {NAME_CHARACTERS_MAX} printable characters")
+    writes = create_identity(entropy, clock, VodozemacSessions(), name)
+    create_profile(path, ProfileKind.MEMBER, entropy, passphrase=passphrase, key_file=key_file, initial_writes=writes)
 
 
 def load_identity(store: Store) -> MemberIdentity:
@@ -83,6 +103,7 @@ def load_identity(store: Store) -> MemberIdentity:
             name=rows[_NAME].decode(),
             device_seed=rows[_DEVICE],
             prekey_secret=rows[_PREKEY],
+            pickle_key=rows[_PICKLE],
         )
     except KeyError as error:
         raise StoreError("this profile holds no member; make one with `railgun init`") from error

@@ -1,0 +1,66 @@
+"""The public API's way in: `connect`.
+
+Owns: the object that may be awaited or entered. Must not know: anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from railgun.network import NetworkParameters
+from railgun.runtime.peer import Peer, open_peer
+from railgun.types import RelayContact
+from railgun.wire.contacts import parse_contact
+
+
+class Connecting:
+    """What `connect` returns: ``await`` it for a `Peer`, or enter it with ``async with``."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = arguments
+        self._peer: Peer | None = None
+
+    def __await__(self) -> Generator[Any, None, Peer]:
+        return open_peer(**self._arguments).__await__()
+
+    async def __aenter__(self) -> Peer:
+        self._peer = await open_peer(**self._arguments)
+        return self._peer
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._peer is not None:
+            await self._peer.aclose()
+
+
+def connect(
+    profile: str | Path,
+    *,
+    passphrase: str | None = None,
+    key_file: Path | None = None,
+    network: NetworkParameters | None = None,
+    bootstrap: Sequence[RelayContact | str] = (),
+) -> Connecting:
+    """Open a member's profile and go online.
+
+    Args:
+        profile: the directory that `railgun init` made.
+        passphrase, key_file: what opens it, if it was made with one.
+        network: the network to be in; remembered by the profile, so needed once.
+        bootstrap: relays to start from (`RelayContact`, or the text that ``railgun node`` prints); remembered too.
+
+    Raises, when awaited or entered:
+        UsageError: no profile, in use by another process, or no network named yet.
+        WrongPassphrase, StoreError, MalformedInput.
+    """
+    contacts = [parse_contact(item) if isinstance(item, str) else item for item in bootstrap]
+    return Connecting(
+        {
+            "profile": profile,
+            "passphrase": passphrase,
+            "key_file": key_file,
+            "network": network,
+            "bootstrap": contacts,
+        }
+    )

@@ -1,0 +1,120 @@
+"""What a member's profile keeps besides its rooms' own rows, and how rooms are read back.
+
+Owns: the rows for network and remembered relays; loading rooms from their rows. Must not know: links, the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from railgun.core.conversation import Conversation
+from railgun.core.generations import Generations
+from railgun.core.joining import JoiningRoom
+from railgun.core.room import MemberRoom, RoomTools
+from railgun.core.room_rows import RoomStatus, read_room_row
+from railgun.core.roster import Roster
+from railgun.crypto.network_ids import network_content, read_network
+from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
+from railgun.limits import BOOTSTRAP_MAX
+from railgun.network import NetworkParameters
+from railgun.ports import Store, Write
+from railgun.types import RelayContact, RoomId
+from railgun.wire.contacts import format_contact, parse_contact
+from railgun.wire.invites import parse_invite
+
+NETWORK_KEY = b"network"
+ROOM_TABLES = (
+    "rooms",
+    "roster_entries",
+    "generations",
+    "outbound_sessions",
+    "inbound_sessions",
+    "seen_indexes",
+    "outbox",
+    "messages",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRooms:
+    """Rooms as they were when the process ended. ``damaged`` names rooms whose rows could not be read, and why."""
+
+    members: tuple[MemberRoom, ...]
+    joining: tuple[JoiningRoom, ...]
+    damaged: tuple[tuple[RoomId, str], ...]
+
+
+def load_network(store: Store) -> NetworkParameters | None:
+    """The network that this profile belongs to, if it has been told one."""
+    content = store.get("settings", NETWORK_KEY)
+    if content is None:
+        return None
+    try:
+        return read_network(content)
+    except (MalformedInput, ConfigurationError) as error:
+        raise StoreError("the profile's network is damaged; name it again with --network FILE") from error
+
+
+def network_write(network: NetworkParameters) -> Write:
+    """Keep the network."""
+    return Write("settings", NETWORK_KEY, network_content(network))
+
+
+def load_contacts(store: Store) -> tuple[RelayContact, ...]:
+    """Relays that were known when the process ended; a damaged row is passed over."""
+    found = []
+    for _, value in store.load("contacts"):
+        try:
+            found.append(parse_contact(value.decode("ascii")))
+        except (RailGunError, UnicodeDecodeError):
+            continue
+    return tuple(found)
+
+
+def contact_writes(store: Store, contacts: Sequence[RelayContact]) -> list[Write]:
+    """Replace the remembered relays by at most BOOTSTRAP_MAX of these."""
+    kept = {bytes(contact.node_key): format_contact(contact).encode("ascii") for contact in contacts[:BOOTSTRAP_MAX]}
+    gone = [Write("contacts", key, None) for key, _ in store.load("contacts") if key not in kept]
+    return gone + [Write("contacts", key, value) for key, value in kept.items()]
+
+
+def load_rooms(store: Store, tools: RoomTools, certificate: bytes, now: float) -> LoadedRooms:
+    """Every room of the profile that has not been left."""
+    members: list[MemberRoom] = []
+    joining: list[JoiningRoom] = []
+    damaged: list[tuple[RoomId, str]] = []
+    for key, value in store.load("rooms"):
+        room_id = RoomId(key)
+        try:
+            row = read_room_row(value)
+            if row.status is RoomStatus.JOINING:
+                joining.append(JoiningRoom(tools, parse_invite(row.invite), certificate))
+            elif row.status is RoomStatus.MEMBER:
+                members.append(_load_member(store, tools, room_id, now))
+        except RailGunError as error:
+            damaged.append((room_id, str(error)))
+    return LoadedRooms(tuple(members), tuple(joining), tuple(damaged))
+
+
+def _load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> MemberRoom:
+    roster = Roster.load(room_id, store.load("roster_entries", room_id))
+    generations = Generations.load(room_id, store.load("generations", room_id))
+    conversation = Conversation(room_id, tools.me, tools.sessions, tools.pickle_key)
+    conversation.load(
+        store.load("outbound_sessions", room_id),
+        store.load("inbound_sessions", room_id),
+        store.load("seen_indexes", room_id),
+        store.load("outbox", room_id),
+        now,
+    )
+    return MemberRoom(tools, roster, generations, conversation)
+
+
+def forget_room_writes(store: Store, room_id: RoomId) -> list[Write]:
+    """Erase all that is kept of a room."""
+    return [Write(table, key, None) for table in ROOM_TABLES for key, _ in _rows(store, table, room_id)]
+
+
+def _rows(store: Store, table: str, room_id: RoomId) -> Iterable[tuple[bytes, bytes]]:
+    return store.load(table, room_id)
