@@ -120,6 +120,7 @@ class Association(base.RTCSctpTransport):
         self._advertised_rwnd = HELD_BYTES_MAX
         self._sending = SendWindow(self._local_tsn)
         self._receiving: ReceiveWindow | None = None
+        self._announced_tsn: int | None = None
         self._ended = False
         self._unacknowledged_packets = 0
         self._acknowledge_handle: asyncio.Handle | None = None
@@ -192,7 +193,7 @@ class Association(base.RTCSctpTransport):
         if struct.unpack_from(">L", packet, 4)[0] != expected:
             raise MalformedInput("SCTP packet of another association")
         position = 12
-        got_data = False
+        got_data = got_forward = False
         while position + 4 <= length and not self._ended:
             kind, flags, size = _CHUNK.unpack_from(packet, position)
             end = position + size
@@ -204,7 +205,9 @@ class Association(base.RTCSctpTransport):
             elif kind == _TYPE_SACK:
                 self._acknowledged(packet, position + 4, end)
             elif kind == _TYPE_FORWARD:
-                got_data = True
+                if got_forward:  # one says it all, and each costs as much as there is to forget
+                    raise MalformedInput("SCTP packet with two FORWARD TSN chunks")
+                got_data = got_forward = True
                 self._forwarded(packet, position + 4, end)
             elif kind in _TYPES_OF_END:
                 self._end("the peer ended the association")
@@ -293,8 +296,10 @@ class Association(base.RTCSctpTransport):
     def _transmit_window(self) -> None:
         """Send what is due; the timer runs while anything is unacknowledged."""
         sending = self._sending
-        if sending.forward_tsn is not None:
-            self._send_packet(struct.pack(">BBHL", _TYPE_FORWARD, 0, 8, sending.forward_tsn))
+        if sending.forward_tsn != self._announced_tsn:
+            self._announced_tsn = sending.forward_tsn
+            if sending.forward_tsn is not None:
+                self._send_packet(struct.pack(">BBHL", _TYPE_FORWARD, 0, 8, sending.forward_tsn))
         tag = self._remote_verification_tag
         send = self._carrier.send
         for chunk in sending.take(self._now()):
@@ -317,6 +322,7 @@ class Association(base.RTCSctpTransport):
         if self._ended:
             return
         self._sending.timed_out()
+        self._announced_tsn = None  # it may have been lost
         self._transmit_window()
 
     def _cancel_resend(self) -> None:

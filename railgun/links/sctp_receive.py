@@ -21,6 +21,10 @@ HELD_BYTES_MAX: Final = 1 << 20
 AHEAD_MAX: Final = 4_096
 """Chunks beyond the first missing one that are accepted."""
 PARTS_SLACK: Final = 64
+PIECES_MAX: Final = 64
+"""Chunks of one message. An honest sender fills them and needs about 15; looking for a message's ends costs this much
+a chunk.
+"""
 GAPS_MAX: Final = 128
 DUPLICATES_MAX: Final = 16
 _TSN_MASK: Final = 0xFFFF_FFFF
@@ -75,7 +79,7 @@ class ReceiveWindow:
         if self._run and not flags & FLAG_FIRST and tsn == (self._run_first + len(self._run)) & _TSN_MASK:
             self._run.append(payload)
             self._run_bytes += len(payload)
-            if self._run_bytes > MESSAGE_BYTES_MAX:
+            if self._run_bytes > MESSAGE_BYTES_MAX or len(self._run) > PIECES_MAX:
                 raise MalformedInput("message too long")
             if flags & FLAG_LAST:
                 message = b"".join(self._run)
@@ -151,13 +155,15 @@ class ReceiveWindow:
             raise MalformedInput("too many unfinished messages")
         first = tsn
         size = len(payload)
+        pieces = 1
         while not self._parts[first][0] & FLAG_FIRST:
             first = (first - 1) & _TSN_MASK
             part = self._parts.get(first)
             if part is None or part[0] & FLAG_LAST:
                 return None
             size += len(part[2])
-            if size > MESSAGE_BYTES_MAX:
+            pieces += 1
+            if size > MESSAGE_BYTES_MAX or pieces > PIECES_MAX:
                 raise MalformedInput("message too long")
         last = tsn
         while not self._parts[last][0] & FLAG_LAST:
@@ -166,7 +172,8 @@ class ReceiveWindow:
             if part is None or part[0] & FLAG_FIRST:
                 return None
             size += len(part[2])
-            if size > MESSAGE_BYTES_MAX:
+            pieces += 1
+            if size > MESSAGE_BYTES_MAX or pieces > PIECES_MAX:
                 raise MalformedInput("message too long")
         count = ((last - first) & _TSN_MASK) + 1
         parts = [self._parts.pop((first + index) & _TSN_MASK) for index in range(count)]

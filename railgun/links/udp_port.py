@@ -62,11 +62,11 @@ class SharedPath:
 
 @dataclass(slots=True)
 class _Entry:
-    """Who lives at an address: a proved guest, and one that may come to replace it."""
+    """Who lives at an address: a proved guest, and one that may come to replace it, each with its client random."""
 
-    live: Guest | None = None
+    live: SharedPath | None = None
     live_random: bytes = b""
-    candidate: Guest | None = None
+    candidate: SharedPath | None = None
     candidate_random: bytes = b""
 
 
@@ -153,29 +153,25 @@ class UdpPort:
         """The guest on ``path`` has proved its key: no longer half-open, and an older one at its address is mute."""
         self._half_open.remove(path)
         entry = self._entries.get(path.source)
-        guest = self._guests.get(path)
-        if entry is None or guest is None or entry.candidate is not guest:
+        if entry is None or entry.candidate is not path:
             return
         replaced = entry.live
-        entry.live, entry.live_random = guest, entry.candidate_random
+        entry.live, entry.live_random = path, entry.candidate_random
         entry.candidate, entry.candidate_random = None, b""
         if replaced is not None:
-            for old_path, old_guest in self._guests.items():
-                if old_guest is replaced:
-                    old_path.is_mute = True
-                    break
-            replaced.evict("replaced by a new connection from the same address")
+            replaced.is_mute = True
+            self._turn_out(replaced, "replaced by a new connection from the same address")
 
     def leave(self, path: SharedPath) -> None:
         """The guest on ``path`` is gone. Idempotent."""
         self._half_open.remove(path)
-        guest = self._guests.pop(path, None)
+        self._guests.pop(path, None)
         entry = self._entries.get(path.source)
-        if guest is None or entry is None:
+        if entry is None:
             return
-        if entry.live is guest:
+        if entry.live is path:
             entry.live, entry.live_random = None, b""
-        if entry.candidate is guest:
+        if entry.candidate is path:
             entry.candidate, entry.candidate_random = None, b""
         if entry.live is None and entry.candidate is None:
             del self._entries[path.source]
@@ -231,9 +227,9 @@ class UdpPort:
         one's own fails its MAC and is dropped."""
         live, candidate = entry.live, entry.candidate
         if live is not None and (candidate is None or datagram[3:5] != b"\0\0"):
-            live.receive(datagram)
-        if candidate is not None:
-            candidate.receive(datagram)
+            self._guests[live].receive(datagram)
+        if candidate is not None and candidate in self._guests:
+            self._guests[candidate].receive(datagram)
 
     def _answer_check(self, datagram: bytes, source: Source, *, known: bool) -> None:
         if not known and not self._stun_buckets.take(source[0], self._now()):
@@ -253,7 +249,7 @@ class UdpPort:
                 self._deliver(datagram, entry)  # a later fragment, or a repetition
                 return
             if hello.client_random == entry.live_random and entry.live is not None:
-                entry.live.receive(datagram)
+                self._guests[entry.live].receive(datagram)
                 return
         if hello is None:
             self._counters.hellos_malformed += 1
@@ -280,17 +276,14 @@ class UdpPort:
             self._counters.half_open_evicted += 1
             self._turn_out(evicted, "evicted: too many unfinished handshakes")
         self._counters.half_open_started += 1
-        entry = self._entries.get(source)
-        if entry is not None and entry.candidate is not None:
-            older = next((p for p, guest in self._guests.items() if guest is entry.candidate), None)
-            if older is not None:
-                self._half_open.remove(older)
-                older.is_mute = True
-                self._turn_out(older, "overtaken by a newer handshake from the same address")
+        older = self._entries.get(source)
+        if older is not None and older.candidate is not None:
+            older.candidate.is_mute = True
+            self._turn_out(older.candidate, "overtaken by a newer handshake from the same address")
         guest = self._welcome(path)
         self._guests[path] = guest
         entry = self._entries.setdefault(source, _Entry())
-        entry.candidate, entry.candidate_random = guest, client_random
+        entry.candidate, entry.candidate_random = path, client_random
         self._plan_expiry()
         guest.begin(datagram)
 
