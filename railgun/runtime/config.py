@@ -267,7 +267,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: over {CONFIGURATION_BYTES_MAX} bytes; this is no configuration")
     try:
         return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of thousands of digits
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"{path}: not valid TOML: {reason}") from error
 

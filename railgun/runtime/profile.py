@@ -250,7 +250,7 @@ def _read_kind(path: Path) -> ProfileKind:
     damaged = StoreError(f"{path / FACTS_NAME} is damaged: restore the profile from a backup")
     try:
         facts = tomllib.loads(content.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise damaged from error
     version = facts.get("format")
     if type(version) is not int or version < 1:
