@@ -25,6 +25,8 @@ LINKS_MAX: Final = 512
 """Links of one node. A connection costs about 200 kB."""
 LINK_SEND_BUDGET_BYTES: Final = 1 << 20
 """Bytes that may wait in one link's send buffer before the machine has to decide what to drop."""
+FAILED_PEERS_MAX: Final = 1_024
+"""Relays remembered for a while as out of reach."""
 HALF_OPEN_MAX: Final = 256
 """Handshakes under way on the listener; the oldest is evicted, the newest never refused."""
 HALF_OPEN_SECONDS: Final = 5.0

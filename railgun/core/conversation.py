@@ -220,7 +220,7 @@ class Conversation:
         """Make envelope bodies of ``content``, to be sealed under ``generation``; text-like content gets its parents.
 
         ``size_class`` asks for a larger envelope than needed; for its sake the oldest parents are left out.
-        ``keys`` are set where the room's sending keys of the moment are not meant (see `railgun.core.room_changes`).
+        ``keys`` are set where the room's sending keys of the moment are not meant.
 
         Raises:
             UsageError: this device is not a member, or the content does not fit ``size_class``.

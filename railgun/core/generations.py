@@ -236,7 +236,6 @@ class Generations:
             items,
             lambda some: GenerationDelivery(me.device, named.generation, named.commitment, named.first_day, some),
             keys,
-            reported=False,
         )
 
     def take_delivery(
@@ -334,10 +333,11 @@ class Generations:
         if not known or not verify(body.author, DAYS_LABEL, content, body.signature):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "day delivery")
         plaintext = open_sealed(me, context(DAYS_LABEL, self._room, body.author, me.device), body.sealed, sessions)
-        return self.take_secrets(DAY_SECRETS.decode(plaintext).secrets, state)
+        return self.take_secrets(DAY_SECRETS.decode(plaintext).secrets, state, body.author)
 
-    def take_secrets(self, secrets: Iterable[DaySecret], state: RosterState) -> tuple[Write, ...]:
-        """Hold day secrets of generations that the roster names and we lack.
+    def take_secrets(self, secrets: Iterable[DaySecret], state: RosterState, author: DeviceKey) -> tuple[Write, ...]:
+        """Hold day secrets of generations that the roster names and we lack, but none from a device that the generation
+        excludes: a day's secret cannot be checked against c, and that device would have to make one up.
 
         Raises:
             MalformedInput: a day outside its generation.
@@ -346,7 +346,7 @@ class Generations:
         writes: list[Write] = []
         for secret in secrets:
             generation = named.get((secret.generation, secret.commitment))
-            if generation is None or self.holds(generation):
+            if generation is None or self.holds(generation) or author in generation.excluded:
                 continue
             if not generation.first_day <= secret.day < generation.first_day + GENERATION_LIVE_DAYS:
                 raise MalformedInput("a day outside its generation")

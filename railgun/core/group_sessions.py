@@ -83,10 +83,19 @@ class _Given:
 
 
 @dataclass(frozen=True, slots=True)
-class _GivenList:
-    """Who got a session of ours, and from which index on."""
+class _KeyAt:
+    """A session key as it was given out from ``index`` on: only the sender's own state makes one that is signed."""
 
-    items: Annotated[tuple[_Given, ...], Array(Nested(_Given), 2 * ROOM_DEVICES_MAX)]
+    index: IndexField
+    key: Annotated[bytes, Bytes(1, 256)] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Who got a session of ours, from which index on, and what they got."""
+
+    given: Annotated[tuple[_Given, ...], Array(Nested(_Given), 2 * ROOM_DEVICES_MAX)]
+    keys: Annotated[tuple[_KeyAt, ...], Array(Nested(_KeyAt), 2 * ROOM_DEVICES_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class _Inbound:
 
 
 _OWN_ROWS: Final[Codec[_Own]] = Codec({1: _Own}, bytes_max=PICKLE_BYTES_MAX + 256)
-_GIVEN_ROWS: Final[Codec[_GivenList]] = Codec({1: _GivenList}, bytes_max=100 * ROOM_DEVICES_MAX)
+_SHARES_ROWS: Final[Codec[_Shares]] = Codec({1: _Shares}, bytes_max=700 * ROOM_DEVICES_MAX)
 _INBOUND_ROWS: Final[Codec[_Inbound]] = Codec({1: _Inbound}, bytes_max=PICKLE_BYTES_MAX + 256)
 
 
@@ -140,7 +149,9 @@ class GroupSessions:
         self._sessions = sessions
         self._pickle_key = pickle_key
         self._own: OrderedDict[bytes, _Own] = OrderedDict()
+        self._own_hints: set[bytes] = set()
         self._given: dict[bytes, dict[DeviceKey, int]] = {}
+        self._keys: dict[bytes, dict[int, bytes]] = {}
         self._inbound: OrderedDict[bytes, _Inbound] = OrderedDict()
         self._by_hint: dict[bytes, bytes] = {}
         self._seen: dict[bytes, int] = {}
@@ -167,10 +178,14 @@ class GroupSessions:
             if key[start : start + 1] == _OWN_KEY:
                 owned.append(_OWN_ROWS.decode(value))
             elif key[start : start + 1] == _GIVEN_KEY:
-                items = _GIVEN_ROWS.decode(value).items
-                self._given[key[start + 1 :]] = {item.device: item.index for item in items}
+                shares = _SHARES_ROWS.decode(value)
+                self._given[key[start + 1 :]] = {item.device: item.index for item in shares.given}
+                self._keys[key[start + 1 :]] = {item.index: item.key for item in shares.keys}
         for own in sorted(owned, key=lambda own: own.sequence):
             self._own[own.session_id] = own
+            self._own_hints.add(group_hint(own.session_id))
+            self._given.setdefault(own.session_id, {})
+            self._keys.setdefault(own.session_id, {})
         found = [_INBOUND_ROWS.decode(value) for key, value in inbound if key[start : start + 1] == _SESSION_KEY]
         for session in sorted(found, key=lambda session: (session.received, session.session_id)):
             self._inbound[session.session_id] = session
@@ -196,11 +211,10 @@ class GroupSessions:
         lacking = [device for device in state.devices if device != self._me.device and device not in given]
         if not lacking:
             return writes, []
-        key = self._sessions.megolm_outbound(own.pickle, self._pickle_key).session_key
-        requests = self._deliver(own.session_id, [(device, key) for device in lacking], prekey_of)
-        given.update((device, own.next_index) for device in lacking)
-        writes.append(self._given_write(own.session_id))
-        return writes, requests
+        for device in lacking:
+            self._share(own, device)
+        writes.append(self._shares_write(own.session_id))
+        return writes, self._deliver(own.session_id, lacking, prekey_of)
 
     def encrypt(self, plaintext: bytes) -> Encrypted:
         """Encrypt under the session that `ready` made ready."""
@@ -232,34 +246,44 @@ class GroupSessions:
             writes.append(self._own_write(retired))
         while len(self._own) >= SESSIONS_SHARED_MAX:
             session_id, _ = self._own.popitem(last=False)
+            self._own_hints.discard(group_hint(session_id))
             self._given.pop(session_id, None)
+            self._keys.pop(session_id, None)
             writes.append(Write(OUTBOUND, self._room + _OWN_KEY + session_id, None))
             writes.append(Write(OUTBOUND, self._room + _GIVEN_KEY + session_id, None))
         made = self._sessions.megolm_new(self._pickle_key)
         sequence = 0 if before is None else before.sequence + 1
         own = _Own(sequence, made.session_id, generation.commitment, int(wall), made.next_index, made.pickle)
         self._own[own.session_id] = own
+        self._own_hints.add(group_hint(own.session_id))
         self._given[own.session_id] = {}
+        self._keys[own.session_id] = {}
         writes.append(self._own_write(own))
-        # Our own copy to read with: with it a key can be given again from where it was given first.
-        imported = self._sessions.megolm_import(made.session_key, self._pickle_key)
-        copy = _Inbound(own.session_id, self._me.device, imported.first_index, int(wall), imported.pickle)
-        writes += self._hold(copy)
         return own
+
+    def _share(self, own: _Own, device: DeviceKey) -> None:
+        """Note that ``device`` gets the session from its next message on."""
+        self._given[own.session_id][device] = own.next_index
+        keys = self._keys[own.session_id]
+        if own.next_index not in keys:
+            keys[own.next_index] = self._sessions.megolm_outbound(own.pickle, self._pickle_key).session_key
 
     def _own_write(self, own: _Own) -> Write:
         return Write(OUTBOUND, self._room + _OWN_KEY + own.session_id, _OWN_ROWS.encode(own))
 
-    def _given_write(self, session_id: bytes) -> Write:
-        given = self._given[session_id]
-        row = _GivenList(tuple(_Given(device, given[device]) for device in sorted(given)))
-        return Write(OUTBOUND, self._room + _GIVEN_KEY + session_id, _GIVEN_ROWS.encode(row))
+    def _shares_write(self, session_id: bytes) -> Write:
+        given, keys = self._given[session_id], self._keys[session_id]
+        row = _Shares(
+            tuple(_Given(device, given[device]) for device in sorted(given)),
+            tuple(_KeyAt(index, keys[index]) for index in sorted(keys)),
+        )
+        return Write(OUTBOUND, self._room + _GIVEN_KEY + session_id, _SHARES_ROWS.encode(row))
 
-    def _deliver(
-        self, session_id: bytes, keys: Sequence[tuple[DeviceKey, bytes]], prekey_of: PrekeyOf
-    ) -> list[SealRequest]:
+    def _deliver(self, session_id: bytes, devices: Sequence[DeviceKey], prekey_of: PrekeyOf) -> list[SealRequest]:
+        """The session's key for ``devices``, to each from where it was given it."""
         items = []
-        for device, key in keys:
+        for device in devices:
+            key = self._keys[session_id][self._given[session_id][device]]
             prekey = prekey_of(device)
             if prekey is not None:
                 info = context(SESSION_LABEL, self._room, self._me.device, session_id, device)
@@ -307,11 +331,11 @@ class GroupSessions:
             UnknownSession, AlreadySeen: see there.
             CryptoError: it does not decrypt.
         """
+        if hint in self._own_hints:
+            raise AlreadySeen
         session = self._inbound.get(self._by_hint.get(hint, b""))
         if session is None:
             raise UnknownSession
-        if session.author == self._me.device:
-            raise AlreadySeen
         decrypted = self._sessions.megolm_decrypt(session.pickle, self._pickle_key, message)
         if decrypted.index >= SESSION_INDEX_MAX:
             raise CryptoError
@@ -382,15 +406,12 @@ class GroupSessions:
         for own in [own for own in self._own.values() if group_hint(own.session_id) in body.hints]:
             if not self._may_answer(body.author, own.session_id, now):
                 continue
-            given = self._given[own.session_id]
-            copy = self._inbound.get(own.session_id)
-            if copy is None or (body.author not in given and not own.pickle):
-                continue
-            if body.author not in given:
-                given[body.author] = own.next_index
-                writes.append(self._given_write(own.session_id))
-            key = self._sessions.megolm_export(copy.pickle, self._pickle_key, given[body.author])
-            requests += self._deliver(own.session_id, [(body.author, key)], prekey_of)
+            if body.author not in self._given[own.session_id]:
+                if not own.pickle:
+                    continue
+                self._share(own, body.author)
+                writes.append(self._shares_write(own.session_id))
+            requests += self._deliver(own.session_id, [body.author], prekey_of)
         return writes, requests
 
     def _may_answer(self, device: DeviceKey, session_id: bytes, now: float) -> bool:

@@ -192,7 +192,7 @@ class Joiner:
         for record in answer.prekeys:
             writes += roster.insert_prekey(record)
         generations = Generations(self.invite.room)
-        writes += generations.take_secrets(answer.secrets, state)
+        writes += generations.take_secrets(answer.secrets, state, answer.author)
         if not any(generations.holds(generation) for generation in state.generations):
             raise MalformedInput("an answer without keys")
         return Joined(roster, generations, tuple(writes))

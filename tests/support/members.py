@@ -9,7 +9,6 @@ from railgun.core.conversation import Conversation, Message, PreparedSend, Recei
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.lobby import Joiner, LobbyHost, make_invite
 from railgun.core.persistence import Write
-from railgun.core.room_changes import Change, create_room, remove_devices, renew_generation
 from railgun.core.room_keys import joiner_plans, member_plans, sending_keys
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
@@ -34,6 +33,7 @@ from railgun.wire.sealed import (
     SessionDelivery,
 )
 from tests.support import rosters as r
+from tests.support.room_changes import Change, create_room, remove_devices, renew_generation
 
 EPOCH_SECONDS = 600
 PICKLE_KEY = b"p" * 32
@@ -240,7 +240,7 @@ class Member:
         assert generation is not None
         prepared = self.conversation.prepare_send(
             RosterContent(tuple(entries), prekeys),
-            state=self.state,
+            state=self.state if change is None else change.before,
             generation=generation,
             prekey_of=self.room.prekey,
             wall=self.wire.wall,

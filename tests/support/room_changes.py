@@ -1,12 +1,4 @@
-"""What a member does to its room: each change as entries, rows and envelopes that belong together.
-
-Owns: which entry and which deliveries make one change. Must not know: how any of it travels or is stored.
-Spec: docs/spec/rooms.md.
-
-A change returns with its entry filed. The caller commits the writes, seals the deliveries under the keys they name (of
-a generation that everyone holds), and spreads the entry under those same keys: whoever knows only the old generation
-must learn of the new one there.
-"""
+"""What a member does to its room, for tests that need no whole client: each change as entries, rows and envelopes."""
 
 from __future__ import annotations
 
@@ -43,12 +35,15 @@ class Change:
 
     Attributes:
         entry: to be spread as roster content, under ``generation`` and ``keys`` where those are given.
+        before: the roster as it was: what to prepare that content for, so that who is removed is told, and who leaves
+            can still say so.
         writes: to be committed before anything leaves.
         requests: deliveries, each naming its keys.
         generation, keys: what was sent under before the change; None for changes that leave generations alone.
     """
 
     entry: StoredEntry
+    before: RosterState
     writes: tuple[Write, ...]
     requests: tuple[SealRequest, ...] = ()
     generation: GenerationState | None = None
@@ -154,7 +149,7 @@ def _with_generation(
         if device != me.device and prekey is not None:
             prekeys.append((device, prekey))
     requests = generations.deliver(made, me, prekeys, sessions, keys)
-    return Change(result.added[0], (*made.writes, *result.writes), tuple(requests), generation, keys)
+    return Change(result.added[0], before, (*made.writes, *result.writes), tuple(requests), generation, keys)
 
 
 def change_settings(roster: Roster, me: OwnDevice, settings: RoomSettings, from_day: int, wall: float) -> Change:
@@ -175,5 +170,6 @@ def leave_room(roster: Roster, me: OwnDevice, wall: float) -> Change:
 
 
 def _filed(roster: Roster, me: OwnDevice, entry: LaterEntry) -> Change:
+    before = roster.state(entry.time // SECONDS_PER_DAY)
     result = roster.append(me.seed, entry)
-    return Change(result.added[0], result.writes)
+    return Change(result.added[0], before, result.writes)
