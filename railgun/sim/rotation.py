@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from railgun.core.effects import Effect, Notification
@@ -146,6 +146,7 @@ class RotationMachines:
         send: ``send(machine, room, number, now)`` lets a member's application say ``number`` in the room.
         delivered_number: the number that a notification delivers, or None.
         acknowledged_number: the number that a notification acknowledges, or None.
+        room_id: the id of a room, of its spec and the wall time at virtual second 0; None: the spec's own.
     """
 
     relay: Callable[[RelaySpec], MachineFactory]
@@ -153,6 +154,7 @@ class RotationMachines:
     send: Callable[[Any, RoomSpec, int, float], Sequence[Effect]]
     delivered_number: Callable[[Notification], int | None]
     acknowledged_number: Callable[[Notification], int | None]
+    room_id: Callable[[RoomSpec, float], RoomId] | None = None
 
 
 class Rotation:
@@ -214,7 +216,7 @@ class Rotation:
 
     def _make_rooms(self) -> list[RoomSpec]:
         options = self.options
-        return [
+        drafts = [
             RoomSpec(
                 name=f"room-{index}",
                 room_id=RoomId(self._seed_of("room id", index)),
@@ -224,6 +226,10 @@ class Rotation:
             )
             for index in range(options.rooms)
         ]
+        name = self._machines.room_id
+        if name is None:
+            return drafts
+        return [replace(draft, room_id=name(draft, WALL_BASE_SECONDS)) for draft in drafts]
 
     def _add_relays(self) -> None:
         options = self.options
