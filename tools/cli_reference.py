@@ -10,15 +10,18 @@ import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
 HEADER = """# Command line
 
 Made from the parser by `make reference`; edit the help texts in `railgun/cli/`, not this page.
-With `--json`, standard output holds exactly one object and all else goes to standard error.
-Exit status: 0, promises kept; 1, a promise broken (the object is still printed); 2, usage or machine.
+With `--json`, standard output holds exactly one object and all else goes to standard error; the object of
+`railgun network show` is described by [network-show.json](schemas/network-show.json), and so on for every command.
+Exit status: 0, promises kept; 1, a promise broken (the object is still printed); 2, usage or machine (the object is
+[error.json](schemas/error.json)); 130, interrupted. Unmeasured is null.
+The options of `railgun` itself may stand before or after the command's name.
 """
 
 
@@ -52,8 +55,8 @@ def default_of(action: argparse.Action) -> str:
     return f"`{action.default}`"
 
 
-def section(parser: argparse.ArgumentParser) -> str:
-    """One command's part of the page."""
+def section(parser: argparse.ArgumentParser, known: Set[str] = frozenset()) -> str:
+    """One command's part of the page, without the options in ``known``, which are told elsewhere."""
     lines = [f"## `{parser.prog}`", ""]
     if parser.description:
         lines += [parser.description, ""]
@@ -61,6 +64,7 @@ def section(parser: argparse.ArgumentParser) -> str:
         action
         for action in parser._actions
         if action.help != argparse.SUPPRESS
+        and known.isdisjoint(action.option_strings)
         and not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
     ]
     if shown:
@@ -73,8 +77,10 @@ def section(parser: argparse.ArgumentParser) -> str:
 
 
 def reference(parser: argparse.ArgumentParser) -> str:
-    """The whole page."""
-    return "\n".join([HEADER, *(section(one) for one in commands(parser))])
+    """The whole page. What every command takes, before or after its name, is told once."""
+    everywhere = {name for action in parser._actions for name in action.option_strings}
+    below = (section(one, everywhere) for one in commands(parser) if one is not parser)
+    return "\n".join([HEADER, section(parser), *below])
 
 
 def main() -> int:

@@ -1,0 +1,33 @@
+"""The whole grammar: every command, in the order in which help and reference list them.
+
+Owns: that order. Must not know: what any command does.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from railgun.cli import committee, configuration, initialise, networks, node, simulations
+from railgun.cli.arguments import Parser, add_global_options, add_subparsers
+
+DESCRIPTION = "Rail Gun: rooms whose messages travel through rotating committees of relays."
+
+
+class VersionAsked(Exception):
+    """``--version`` stands where no command is needed."""
+
+
+class _AskVersion(argparse.Action):
+    def __call__(self, *_: object) -> None:
+        raise VersionAsked
+
+
+def build_parser() -> Parser:
+    """The parser of ``railgun``. Its `parse` raises `railgun.cli.failures.Grammar`, a UsageError."""
+    parser = Parser(prog="railgun", description=DESCRIPTION)
+    parser.add_argument("--version", action=_AskVersion, nargs=0, help="print the version and leave")
+    add_global_options(parser, is_root=True)
+    commands = add_subparsers(parser)
+    for module in (initialise, networks, node, committee, configuration, simulations):
+        module.add(commands)
+    return parser

@@ -1,0 +1,89 @@
+"""``railgun sim committee | rotation``: many peers in virtual time, on one core.
+
+Owns: their options and output, which figures are promises. Must not know: how anything is simulated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any
+
+from railgun.cli.arguments import add_command, add_group, number, whole_number
+from railgun.cli.failures import Exit
+
+if TYPE_CHECKING:
+    from railgun.cli.context import Context
+
+SEED_MAX = 2**63 - 1
+
+
+def add(subparsers: Any) -> None:
+    """Describe the commands to the parser."""
+    group = add_group(subparsers, "sim", "Simulations with the real machines, in virtual time.")
+    _add_committee(group)
+    _add_rotation(group)
+
+
+def _add_committee(group: Any) -> None:
+    parser = add_command(
+        group,
+        "committee",
+        run_committee,
+        "How far peers with different directories agree on committees, and how evenly seats fall. Exit status 1 if "
+        "two views of a room have no seat in common.",
+    )
+    parser.add_argument("--relays", type=whole_number(3, 40_000), default=10_000, help="relays in the network")
+    parser.add_argument("--rooms", type=whole_number(1, 1_000_000), default=1_000, help="rooms")
+    parser.add_argument(
+        "--view-loss", type=number(0, 0.999), default=0.01, help="the chance that a relay is missing from a view"
+    )
+    parser.add_argument("--views", type=whole_number(0, 1_000), default=20, help="directories to compare")
+    parser.add_argument("--committee", type=whole_number(3, 7), default=5, help="seats of a committee, 3 to 7")
+    parser.add_argument("--epochs", type=whole_number(1, 10_000), default=1, help="epochs of each room")
+    parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds draw equal networks")
+
+
+def _add_rotation(group: Any) -> None:
+    parser = add_command(
+        group,
+        "rotation",
+        run_rotation,
+        "Rooms that talk for hours while their committees rotate, over links with delay, loss, reordering and skewed "
+        "clocks. Exit status 1 if a message is lost or delivered twice.",
+    )
+    parser.add_argument("--peers", type=whole_number(2, 100_000), default=200, help="members, spread over the rooms")
+    parser.add_argument("--rooms", type=whole_number(1, 10_000), default=20, help="rooms")
+    parser.add_argument("--hours", type=number(0.001, 1_000), default=2.0, help="virtual hours of talk")
+    parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds give equal traces")
+
+
+def run_committee(context: Context) -> int:
+    """``sim committee``."""
+    from railgun.sim.committee import CommitteeScenario, simulate_committees
+
+    given = context.arguments
+    scenario = CommitteeScenario(
+        relays=given.relays,
+        rooms=given.rooms,
+        view_loss=given.view_loss,
+        views=given.views,
+        committee_size=given.committee,
+        epochs=given.epochs,
+        seed=given.seed,
+    )
+    figures = simulate_committees(scenario, time.perf_counter)
+    context.printer.result(dataclasses.asdict(figures))
+    return Exit.BROKEN if figures.rooms_without_common_seat else Exit.KEPT
+
+
+def run_rotation(context: Context) -> int:
+    """``sim rotation``."""
+    from railgun.sim.machines import rotation_machines
+    from railgun.sim.rotation import RotationOptions, run_rotation
+
+    given = context.arguments
+    options = RotationOptions(peers=given.peers, rooms=given.rooms, hours=given.hours, seed=given.seed)
+    result = run_rotation(options, rotation_machines())
+    context.printer.result(dataclasses.asdict(result))
+    return Exit.BROKEN if result.lost or result.duplicated else Exit.KEPT
