@@ -21,7 +21,8 @@ WINDOW_BYTES_MAX: Final = 384 * 1_024
 them unfinished at the receiver."""
 WINDOW_BYTES_FIRST: Final = 10 * CHUNK_BYTES
 BURST_BYTES: Final = 16 * CHUNK_BYTES
-"""Most new bytes at one go. Acknowledgements come once a batch, not once a packet: a smaller burst would stall."""
+"""Most new bytes at one go, or twice what was just acknowledged if that is more. Acknowledgements come once a batch,
+not once a packet: a fixed burst would hold the whole flow to one burst a round trip."""
 TIMEOUT_SECONDS_FIRST: Final = 0.5
 TIMEOUT_SECONDS_MIN: Final = 0.4
 TIMEOUT_SECONDS_MAX: Final = 10.0
@@ -77,6 +78,7 @@ class SendWindow:
     _ready: deque[OutboundChunk] = field(default_factory=deque)
     _sent: deque[OutboundChunk] = field(default_factory=deque)
     _window: int = WINDOW_BYTES_FIRST
+    _burst: int = BURST_BYTES
     _threshold: int = WINDOW_BYTES_MAX
     _partial: int = 0
     _peer_window: int = WINDOW_BYTES_MAX
@@ -114,7 +116,8 @@ class SendWindow:
 
     def take(self, now: float) -> list[OutboundChunk]:
         """The chunks to send now: what was lost first, then new ones as the window allows."""
-        allowed = min(self.flight_bytes + BURST_BYTES, self._window, max(self._peer_window, CHUNK_BYTES))
+        allowed = min(self.flight_bytes + self._burst, self._window, max(self._peer_window, CHUNK_BYTES))
+        self._burst = BURST_BYTES
         chunks: list[OutboundChunk] = []
         if self._lost_count:
             for chunk in self._sent:
@@ -163,6 +166,7 @@ class SendWindow:
             gap_bytes, lost = self._apply_gaps(cumulative, gaps)
             done_bytes += gap_bytes
         self.progress += done_bytes
+        self._burst = max(BURST_BYTES, 2 * done_bytes)
         self._adjust(cumulative, done_bytes if advance else 0, window_was_full, lost)
         self._peer_window = peer_window
         self._skip_abandoned()
@@ -264,7 +268,7 @@ class SendWindow:
             return
         if done_bytes and window_was_full:
             if self._window <= self._threshold:
-                self._window += min(done_bytes, 4 * CHUNK_BYTES)
+                self._window += done_bytes
             else:
                 self._partial += done_bytes
                 if self._partial >= self._window:

@@ -128,18 +128,36 @@ def test_bulk_fills_the_window_but_never_overfills_it() -> None:
     assert network.now < 3  # 6.5 MB at a round trip of 60 ms
 
 
+def test_one_acknowledgement_a_round_trip_does_not_hold_the_flow_back() -> None:
+    """A receiver that answers a whole batch at once, as ours does when a batch arrives in one turn."""
+    sender = SendWindow(1)
+    for _ in range(400):
+        sender.queue(0, bytes(MESSAGE_BYTES_MAX))
+    sizes: list[int] = []
+    tsn = 0
+    for trip in range(12):
+        taken = sender.take(trip * 0.08)
+        sizes.append(sum(len(chunk.payload) for chunk in taken))
+        tsn += len(taken)
+        sender.acknowledge(tsn, 1 << 20, [], trip * 0.08 + 0.08)
+    assert sizes[5] > 10 * sizes[0]
+    assert max(sizes) <= WINDOW_BYTES_MAX + CHUNK_BYTES
+
+
 def test_flight_is_bounded_and_the_peers_window_is_heeded() -> None:
     sender = SendWindow(1)
     for _ in range(100):
         sender.queue(0, bytes(MESSAGE_BYTES_MAX))
-    now, tsn = 0.0, 0
+    now, tsn, acked = 0.0, 0, 0
     for _ in range(2_000):
         taken = sender.take(now)
-        assert sum(len(chunk.payload) for chunk in taken) <= BURST_BYTES + CHUNK_BYTES
+        assert sum(len(chunk.payload) for chunk in taken) <= max(BURST_BYTES, 2 * acked) + CHUNK_BYTES
         assert sender.flight_bytes <= WINDOW_BYTES_MAX + CHUNK_BYTES
         tsn += max(0, len(taken) // 2)
         now += 0.01
+        before = sender.progress
         sender.acknowledge(tsn, 1 << 20, [], now)
+        acked = sender.progress - before
     shut = SendWindow(1)
     shut.queue(0, bytes(MESSAGE_BYTES_MAX))
     first = shut.take(0.0)
