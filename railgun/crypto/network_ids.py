@@ -12,6 +12,8 @@ from railgun.types import NetworkId
 from railgun.wire import cbor
 
 NETWORK_LABEL = "railgun/network/v1"
+NETWORK_BYTES_MAX = 320
+"""A name of 64 characters takes up to 256 bytes."""
 
 
 def network_content(network: NetworkParameters) -> bytes:
@@ -34,7 +36,7 @@ def read_network(content: bytes) -> NetworkParameters:
         MalformedInput: it is none.
         ConfigurationError: a value is out of its range.
     """
-    value = cbor.decode(content, bytes_max=256)
+    value = cbor.decode(content, bytes_max=NETWORK_BYTES_MAX)
     match value:
         case [str(name), int(kind), int(epoch), int(overlap), int(lifetime)] if kind in (0, 1):
             kinds = (NetworkKind.PUBLIC, NetworkKind.LAN)

@@ -18,7 +18,7 @@ from interop.vectors.generate.network_ids import parameters
 from railgun.crypto import receipts
 from railgun.crypto.epoch import EpochKeys, derive_epoch_keys
 from railgun.crypto.hashing import content_hash
-from railgun.crypto.network_ids import network_content, network_id
+from railgun.crypto.network_ids import network_content, network_id, read_network
 from railgun.crypto.signing import public_key_of, signing_key_of, verify
 from railgun.errors import ConfigurationError, MalformedInput, RefusalCode
 from railgun.links import handshake
@@ -146,6 +146,7 @@ def _link_proof(case: Case) -> Case:
 
 def _network_id(case: Case) -> Case:
     network = parameters(case)
+    assert read_network(network_content(network)) == network
     return {"content": network_content(network).hex(), "network_id": network_id(network).hex()}
 
 
