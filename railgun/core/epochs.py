@@ -1,6 +1,6 @@
 """When an epoch opens, hands over and ends.
 
-Owns: the instants of one epoch, in corrected Unix seconds (spec: message way, rotation).
+Owns: the instants of one epoch, in corrected Unix seconds (spec: delivery, rotation).
 Must not know: rooms, keys, or what anyone does at these instants.
 """
 

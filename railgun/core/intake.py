@@ -1,6 +1,6 @@
 """What a subscriber has of one tag, and what it lacks.
 
-Owns: ids seen, each seat's numbering, gaps, pulls, and which seat hid what (spec: message way, digests).
+Owns: ids seen, each seat's numbering, gaps, pulls, and which seat hid what (spec: delivery, digests).
 Must not know: how envelopes open, rooms, which seats are primary or secondary and why.
 
 Every seat numbers the tag's envelopes by itself, so a gap in a numbering is a loss on that link, and an id that one

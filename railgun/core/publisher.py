@@ -1,6 +1,6 @@
 """Getting one tag's envelopes receipted.
 
-Owns: envelopes under way, which seats have receipted them, publishing again (spec: message way, sender).
+Owns: envelopes under way, which seats have receipted them, publishing again (spec: delivery, sender).
 Must not know: what is inside, rooms, how seats are chosen.
 
 Publishing again is always safe: seats and recipients drop what they have.

@@ -121,7 +121,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A seat's signed word that it holds these envelopes (spec: message way, receipts)."""
+    """A seat's signed word that it holds these envelopes (spec: delivery, receipts)."""
 
     tag: TagField
     ids: Annotated[tuple[EnvelopeId, ...], Array(Bytes(16), RECEIPT_IDS_MAX, 1)]
