@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from railgun.core.generations import Generations, OwnDevice, open_sealed
+from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, fits_an_answer
+from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
@@ -24,32 +25,20 @@ from railgun.core.sealed_bodies import seal_request
 from railgun.crypto.epoch import EpochKeys, derive_lobby_keys
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import certificate_holds_at, invite_key_seed, verify_certificate
-from railgun.crypto.signing import public_key_of, sign, verify
+from railgun.crypto.signing import public_key_of
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, RefusalCode, UsageError
-from railgun.limits import LOBBY_ANSWERS_MAX, LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX, ROOM_DEVICES_MAX
+from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.roster import SECONDS_PER_DAY, AddEntry, InviteEntry, JoinRequest, PrekeyRecord
 from railgun.wire.sealed import (
-    ANSWER_BYTES_MAX,
-    ANSWER_ID_BYTES,
-    ANSWER_LABEL,
-    ANSWERS,
-    CHUNK_BYTES,
-    SIGNED_ANSWERS,
-    Answer,
     AnswerChunk,
-    DaySecret,
     JoinPost,
-    SignedAnswer,
-    context,
 )
 
 TABLE: Final = "invites"
 INVITE_SEED_BYTES: Final = 32
-PREKEYS_BYTES_MAX: Final = ROOM_DEVICES_MAX * 1_400 + 65_536
-"""Of an answer: all that is not roster entries."""
 
 
 def lobby_secret(invite_seed: bytes) -> bytes:
@@ -101,12 +90,6 @@ class Joined:
     writes: tuple[Write, ...]
 
 
-@dataclass(slots=True)
-class _Collected:
-    count: int
-    chunks: dict[int, bytes] = field(default_factory=dict)
-
-
 class Joiner:
     """Posts to a lobby each epoch until it is answered or given up."""
 
@@ -125,7 +108,7 @@ class Joiner:
         self._sessions = sessions
         self._prekey = prekey
         self._posted: int | None = None
-        self._answers: OrderedDict[bytes, _Collected] = OrderedDict()
+        self._answers = AnswerCollector(invite.room, sessions)
 
     def __repr__(self) -> str:
         return "Joiner(<redacted>)"
@@ -159,43 +142,14 @@ class Joiner:
         Raises:
             PeerError, CryptoError, MalformedInput: the answer is not valid; others may still come.
         """
-        if chunk.recipient != self._me.device:
+        opened = self._answers.add(chunk, self._me)
+        if opened is None:
             return None
-        collected = self._answers.setdefault(chunk.answer_id, _Collected(chunk.count))
-        while len(self._answers) > LOBBY_ANSWERS_MAX:
-            self._answers.popitem(last=False)
-        if chunk.count != collected.count or chunk.index in collected.chunks:
-            return None
-        info = context(ANSWER_LABEL, self.invite.room, chunk.recipient, chunk.answer_id, chunk.index, chunk.count)
-        collected.chunks[chunk.index] = open_sealed(self._me, info, chunk.sealed, self._sessions)
-        if len(collected.chunks) < collected.count:
-            return None
-        del self._answers[chunk.answer_id]
-        data = b"".join(collected.chunks[index] for index in range(collected.count))
-        return self._accept(data)
-
-    def _accept(self, data: bytes) -> Joined:
-        signed = SIGNED_ANSWERS.decode(data)
-        answer = ANSWERS.decode(signed.body)
-        if answer.room != self.invite.room or answer.recipient != self._me.device:
-            raise MalformedInput("an answer for someone else")
-        if not verify(answer.author, ANSWER_LABEL, signed.body, signed.signature):
-            raise PeerError(RefusalCode.BAD_SIGNATURE, "lobby answer")
-        # The room's id is the hash of its first entry: nobody can make up another roster for it.
-        roster = Roster(self.invite.room)
-        writes = [write for result in roster.insert_all(answer.entries) for write in result.writes]
-        if not roster.is_known:
-            raise MalformedInput("a roster without its first entry")
-        state = roster.state(answer.time // SECONDS_PER_DAY)
-        if state.member(answer.author) is None or state.member(self._me.device) is None:
-            raise PeerError(RefusalCode.BAD_PROOF, "an answer by someone who is not a member, or that adds nobody")
-        for record in answer.prekeys:
-            writes += roster.insert_prekey(record)
         generations = Generations(self.invite.room)
-        writes += generations.take_secrets(answer.secrets, state, answer.author)
-        if not any(generations.holds(generation) for generation in state.generations):
+        writes = generations.take_secrets(opened.secrets, opened.state, opened.author)
+        if not writes:
             raise MalformedInput("an answer without keys")
-        return Joined(roster, generations, tuple(writes))
+        return Joined(opened.roster, generations, (*opened.writes, *writes))
 
 
 # --- the members --------------------------------------------------------------------------------
@@ -291,10 +245,8 @@ class LobbyHost:
         post = waiting.post
         writes: list[Write] = []
         secrets = generations.day_secrets(roster.state(int(wall) // SECONDS_PER_DAY), start)
-        if not secrets:
-            raise UsageError("there are no keys to give yet")
-        if sum(map(len, roster.export())) > ANSWER_BYTES_MAX - PREKEYS_BYTES_MAX:
-            raise UsageError("the roster is too large for a lobby")
+        if not secrets or not fits_an_answer(roster):
+            raise UsageError("there are no keys to give yet, or the roster is too large for a lobby")
         entry = None
         if not waiting.was_member:
             number, previous = roster.next_place(self._me.device)
@@ -319,39 +271,9 @@ class LobbyHost:
         prekey = roster.prekey(post.device)
         if prekey is None:
             raise UsageError("the joiner has no prekey")
-        requests = self._answer(post, roster, secrets, prekey, waiting.keys, entropy, wall)
+        answerer = Answerer(self._me, self._sessions, entropy)
+        requests = answer_chunks(answerer, post.device, prekey, roster, secrets, waiting.keys, wall)
         return Admission(post.device, entry, post.prekey, tuple(writes), tuple(requests))
-
-    def _answer(
-        self,
-        post: JoinPost,
-        roster: Roster,
-        secrets: tuple[DaySecret, ...],
-        prekey: bytes,
-        keys: EpochKeys,
-        entropy: Entropy,
-        wall: float,
-    ) -> list[SealRequest]:
-        answer = Answer(
-            roster.room,
-            self._me.device,
-            post.device,
-            int(wall),
-            roster.export(),
-            roster.export_prekeys(),
-            secrets,
-        )
-        body = ANSWERS.encode(answer)
-        data = SIGNED_ANSWERS.encode(SignedAnswer(body, sign(self._me.seed, ANSWER_LABEL, body)))
-        answer_id = entropy.random_bytes(ANSWER_ID_BYTES)
-        pieces = [data[offset : offset + CHUNK_BYTES] for offset in range(0, len(data), CHUNK_BYTES)]
-        requests = []
-        for index, piece in enumerate(pieces):
-            info = context(ANSWER_LABEL, roster.room, post.device, answer_id, index, len(pieces))
-            sealed = self._sessions.hpke_seal(prekey, info, piece)
-            chunk = AnswerChunk(post.device, answer_id, index, len(pieces), sealed)
-            requests.append(seal_request(chunk, keys))
-        return requests
 
 
 def check_admission(post: JoinPost, state: RosterState, me: DeviceKey, wall: float) -> None:

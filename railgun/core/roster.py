@@ -22,6 +22,7 @@ from railgun.core.roster_entries import (
     sign_entry,
 )
 from railgun.core.roster_state import Resolved, RosterState, resolve, settings_on
+from railgun.crypto.hashing import keyed_hash
 from railgun.errors import MalformedInput, NotMember, PeerError, RefusalCode, UsageError
 from railgun.limits import (
     ROOM_DEVICES_MAX,
@@ -299,6 +300,10 @@ class Roster:
         if stored is None or isinstance(stored.entry, CreateEntry):
             return stored is not None
         return self._resolve().standing.chains.holds(stored)
+
+    def digest(self) -> bytes:
+        """32 bytes that two peers have alike only if they hold the same entries."""
+        return keyed_hash(None, "railgun/roster-digest/v1", b"".join(sorted(self._by_hash)))
 
     def export(self) -> tuple[bytes, ...]:
         """All entries, the creation first and each author after its add, so that a newcomer files them in one go."""

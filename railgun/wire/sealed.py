@@ -39,7 +39,7 @@ from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional, Uint
 SEALED_BODY_BYTES_MAX: Final = body_bytes_max(SizeClass.LARGE)
 HPKE_ADDED_BYTES: Final = 1_136
 CHUNK_BYTES: Final = 60_000
-"""Plaintext of one chunk of a lobby's answer; with HPKE and fields it fits the largest envelope."""
+"""Plaintext of one chunk of an answer; with HPKE and fields it fits the largest envelope."""
 ANSWER_BYTES_MAX: Final = CHUNK_BYTES * LOBBY_CHUNKS_MAX
 ANSWER_ID_BYTES: Final = 8
 
@@ -48,7 +48,8 @@ GENERATION_LABEL: Final = "railgun/generation-delivery/v1"
 KEY_REQUEST_LABEL: Final = "railgun/key-request/v1"
 GENERATION_REQUEST_LABEL: Final = "railgun/generation-request/v1"
 DAYS_LABEL: Final = "railgun/day-delivery/v1"
-ANSWER_LABEL: Final = "railgun/lobby-answer/v1"
+ANSWER_LABEL: Final = "railgun/answer/v1"
+ROSTER_REQUEST_LABEL: Final = "railgun/roster-request/v1"
 
 GenerationNumber = Annotated[int, Uint(2**32 - 1)]
 ItemBytes = Annotated[bytes, Bytes(HPKE_ADDED_BYTES + 1, HPKE_ADDED_BYTES + 256)]
@@ -144,7 +145,7 @@ class JoinPost:
 
 @dataclass(frozen=True, slots=True)
 class AnswerChunk:
-    """From a lobby: one chunk of a `SignedAnswer` under HPKE for the joiner."""
+    """One chunk of a `SignedAnswer` under HPKE for a joiner, or for a member who was away."""
 
     recipient: DeviceField
     answer_id: Annotated[bytes, Bytes(ANSWER_ID_BYTES)]
@@ -157,8 +158,24 @@ class AnswerChunk:
             raise ValueError("chunk beyond the last")
 
 
+@dataclass(frozen=True, slots=True)
+class RosterRequest:
+    """To the room: this is the digest of my roster; whoever has another one, answer as to a joiner."""
+
+    author: DeviceField
+    digest: HashField
+    signature: SignatureField
+
+
 SealedBody: TypeAlias = (
-    SessionDelivery | GenerationDelivery | KeyRequest | GenerationRequest | DayDelivery | JoinPost | AnswerChunk
+    SessionDelivery
+    | GenerationDelivery
+    | KeyRequest
+    | GenerationRequest
+    | DayDelivery
+    | JoinPost
+    | AnswerChunk
+    | RosterRequest
 )
 SEALED_BODIES: Final[Codec[SealedBody]] = Codec(
     {
@@ -169,6 +186,7 @@ SEALED_BODIES: Final[Codec[SealedBody]] = Codec(
         5: DayDelivery,
         6: JoinPost,
         7: AnswerChunk,
+        8: RosterRequest,
     },
     bytes_max=SEALED_BODY_BYTES_MAX,
 )

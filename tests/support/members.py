@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from railgun.core.answers import Answerer
+from railgun.core.catch_up import CatchUp
 from railgun.core.conversation import Conversation, Message, PreparedSend, Received, ReceiveOutcome
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.lobby import Joiner, LobbyHost, make_invite
@@ -30,6 +32,7 @@ from railgun.wire.sealed import (
     GenerationRequest,
     JoinPost,
     KeyRequest,
+    RosterRequest,
     SessionDelivery,
 )
 from tests.support import rosters as r
@@ -124,6 +127,7 @@ class Member:
         self.roster: Roster | None = None
         self.generations: Generations | None = None
         self.talk: Conversation | None = None
+        self.lag: CatchUp | None = None
         self.heard: list[Message] = []
         self.results: list[Received] = []
         self.refused: list[Exception] = []
@@ -164,6 +168,7 @@ class Member:
     def _enter(self, roster: Roster, generations: Generations) -> None:
         self.roster, self.generations = roster, generations
         self.talk = Conversation(roster.room, self.me, self.sessions, PICKLE_KEY)
+        self.lag = CatchUp(roster.room, self.sessions)
 
     def restarted(self, wire: Wire | None = None) -> Member:
         """Another member made of what this one has committed."""
@@ -174,6 +179,7 @@ class Member:
         room = self.room.room
         other.roster = Roster.load(room, other.disk.rows("roster_entries"))
         other.generations = Generations.load(room, other.disk.rows("generations"))
+        other.lag = CatchUp(room, other.sessions)
         other.talk = Conversation(room, other.me, other.sessions, PICKLE_KEY)
         rows = other.disk.rows
         other.talk.load(
@@ -197,6 +203,11 @@ class Member:
     def conversation(self) -> Conversation:
         assert self.talk is not None
         return self.talk
+
+    @property
+    def catch_up(self) -> CatchUp:
+        assert self.lag is not None
+        return self.lag
 
     @property
     def state(self) -> RosterState:
@@ -267,6 +278,11 @@ class Member:
             renew_generation(self.room, self.secrets, self.me, self.entropy, self.sessions, self.start, self.wire.wall)
         )
 
+    def ask_for_roster(self) -> None:
+        self.publish(
+            self.catch_up.request(self.room, self.me, keys) for keys in self.secrets.listening(self.state, self.start)
+        )
+
     def publish(self, requests: Iterable[SealRequest]) -> None:
         for request in requests:
             keys = request.keys or self.secrets.sending(self.state, self.start)
@@ -325,6 +341,14 @@ class Member:
                 if joined is not None:
                     self._enter(joined.roster, joined.generations)
                     self.disk.commit((*joined.writes, *self.joiner.forgotten()))
+            case RosterRequest() if state is not None:
+                self.catch_up.asked(body, keys, self.room, state, self.me, self.wire.now)
+            case AnswerChunk() if state is not None:
+                caught = self.catch_up.receive(body, self.room, self.secrets, self.me)
+                if caught is not None:
+                    self.disk.commit(caught.writes)
+                    if caught.unknown:
+                        self.spread(list(caught.unknown))
             case JoinPost() if state is not None:
                 self.host.receive(body, keys, state, self.wire.now, self.wire.wall)
             case SessionDelivery() if state is not None:
@@ -369,6 +393,9 @@ class Member:
             self.publish(admission.requests)
             if admission.entry is not None:
                 self.spread([admission.entry.data], () if admission.prekey is None else (admission.prekey,))
+        answerer = Answerer(self.me, self.sessions, self.entropy)
+        wire = self.wire
+        self.publish(self.catch_up.due(self.room, self.secrets, answerer, self.start, wire.now, wire.wall))
         writes, request = self.conversation.key_requests_due(self.wire.now)
         self.disk.commit(writes)
         self.publish([] if request is None else [request])

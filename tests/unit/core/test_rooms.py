@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from railgun.core.conversation import ReceiveOutcome
+from railgun.core.generations import OwnDevice
 from railgun.core.roster_entries import sign_prekey
 from railgun.crypto.epoch import day_of
 from railgun.errors import CryptoError, PeerError
@@ -298,6 +299,69 @@ def test_a_device_that_missed_a_generation_asks_for_it() -> None:
     cara.say("under the second")
     wire.settle()
     assert "under the second" in bert.texts
+
+
+def test_a_member_who_was_away_catches_up_on_who_came_and_went() -> None:
+    wire = Wire()
+    anna, bert, cara = room_of(wire, ANNA, BERT, CARA)
+    anna.say("while all are here")
+    wire.settle()
+    wire.members.remove(bert)
+    anna.remove(cara)
+    wire.settle()
+    dora = Member(wire, DORA)
+    dora.join(anna.invite())
+    wire.settle()
+    wire.pass_time(60)
+    wire.settle()
+    assert len(dora.state.members) == 3
+    wire.pass_time(7_200)
+    anna.say("while bert was away")
+    wire.settle()
+    # Bert comes back when no relay holds what he missed, and without knowing the generation that others send under.
+    bert.read = len(wire.envelopes)
+    wire.members.append(bert)
+    assert bert.state != anna.state
+    bert.ask_for_roster()
+    wire.settle()
+    wire.pass_time(30)
+    wire.settle()
+    assert bert.state == anna.state == dora.state
+    assert bert.secrets.missing(bert.state, bert.start) == ()
+    dora.say("welcome back")
+    bert.say("thank you")
+    wire.settle()
+    assert "welcome back" in bert.texts
+    assert "thank you" in dora.texts
+    assert "thank you" not in cara.texts
+
+
+def test_two_sides_of_a_partition_merge_their_rosters() -> None:
+    wire = Wire()
+    anna, bert, cara = room_of(wire, ANNA, BERT, CARA)
+    r.add(anna.room, ANNA, DORA)
+    r.leave(cara.room, CARA)
+    r.invite(bert.room, BERT, b"i" * 32)
+    bert.ask_for_roster()
+    wire.settle()
+    wire.pass_time(60)
+    wire.settle()
+    assert DORA.key in bert.state.devices
+    assert anna.state.invites != ()
+    assert anna.room.digest() == bert.room.digest()
+
+
+def test_requests_for_the_roster_by_strangers_and_equals_are_not_answered() -> None:
+    wire = Wire()
+    anna, bert = room_of(wire, ANNA, BERT)
+    bert.ask_for_roster()
+    wire.settle()
+    assert anna.catch_up.next_due() is None
+    stranger = OwnDevice(CARA.key, CARA.seed, (CARA.prekey_secret,))
+    keys = anna.open_keys()[0]
+    request = bert.catch_up.request(anna.room, stranger, keys)
+    with pytest.raises(PeerError, match="roster request"):
+        anna.take_sealed(request.body, keys)
 
 
 def test_a_strangers_requests_are_not_answered() -> None:

@@ -1,0 +1,140 @@
+"""Catching up on a roster: a member who was away asks, one who has another roster answers as to a joiner.
+
+Owns: requests, whose turn it is to answer, merging an answer. Must not know: when to ask, how bodies travel.
+Spec: docs/spec/rooms.md, "Catching up".
+
+Without it a member who was away longer than relays keep envelopes would never learn who came, who went, and which
+generation the others send under.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from railgun.core.answers import AnswerCollector, Answerer, answer_chunks
+from railgun.core.generations import Generations, OwnDevice
+from railgun.core.persistence import Write
+from railgun.core.room_port import SealRequest
+from railgun.core.roster import Roster
+from railgun.core.roster_state import RosterState
+from railgun.core.sealed_bodies import seal_request
+from railgun.crypto.epoch import EpochKeys
+from railgun.crypto.hashing import keyed_hash
+from railgun.crypto.signing import sign, verify
+from railgun.errors import PeerError, RefusalCode, UsageError
+from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
+from railgun.ports import Sessions
+from railgun.types import DeviceKey, RoomId
+from railgun.wire.roster import SECONDS_PER_DAY
+from railgun.wire.sealed import ROSTER_REQUEST_LABEL, AnswerChunk, RosterRequest, context
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """What an answer brought. ``unknown`` are entries of ours that its author lacks: spread them."""
+
+    writes: tuple[Write, ...]
+    changed: bool
+    unknown: tuple[bytes, ...]
+
+
+class CatchUp:
+    """One device's part in keeping its room's rosters alike."""
+
+    def __init__(self, room: RoomId, sessions: Sessions) -> None:
+        self._room = room
+        self._sessions = sessions
+        self._collector = AnswerCollector(room, sessions)
+        self._waiting: OrderedDict[DeviceKey, tuple[RosterRequest, EpochKeys, float]] = OrderedDict()
+        self._has_asked = False
+        self.declined_count = 0
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def request(self, roster: Roster, me: OwnDevice, keys: EpochKeys) -> SealRequest:
+        """Ask under ``keys``; one request for each generation that we listen to, since others may have dropped one."""
+        self._has_asked = True
+        digest = roster.digest()
+        signature = sign(me.seed, ROSTER_REQUEST_LABEL, self._content(me.device, digest))
+        return seal_request(RosterRequest(me.device, digest, signature), keys)
+
+    def receive(self, chunk: AnswerChunk, roster: Roster, generations: Generations, me: OwnDevice) -> CaughtUp | None:
+        """Take a chunk of an answer, for us or for another; what it brought with the last one for us.
+
+        Raises:
+            PeerError, CryptoError, MalformedInput: the answer is not valid.
+        """
+        self._waiting.pop(chunk.recipient, None)
+        # Unasked, an old answer sent again could make us repeat what all the others know.
+        opened = self._collector.add(chunk, me) if self._has_asked else None
+        if opened is None:
+            return None
+        self._has_asked = False
+        results = roster.insert_all(opened.entries)
+        writes = [write for result in results for write in result.writes]
+        state = roster.state(opened.answer.time // SECONDS_PER_DAY)
+        if state.member(opened.author) is not None:
+            for record in opened.answer.prekeys:
+                writes += roster.insert_prekey(record)
+            writes += generations.take_secrets(opened.secrets, state, opened.author)
+        known = set(opened.entries)
+        is_in = state.member(me.device) is not None
+        unknown = tuple(data for data in roster.export() if data not in known) if is_in else ()
+        return CaughtUp(tuple(writes), any(result.added for result in results), unknown)
+
+    # --- answering -----------------------------------------------------------------------------
+
+    def asked(
+        self, body: RosterRequest, keys: EpochKeys, roster: Roster, state: RosterState, me: OwnDevice, now: float
+    ) -> None:
+        """Another device asks under ``keys``: answer when our turn comes, unless somebody else has by then.
+
+        Raises:
+            PeerError: it is not a member's, or forged.
+        """
+        content = self._content(body.author, body.digest)
+        known = state.member(body.author) is not None
+        if not known or not verify(body.author, ROSTER_REQUEST_LABEL, content, body.signature):
+            raise PeerError(RefusalCode.BAD_SIGNATURE, "roster request")
+        if body.author == me.device or body.digest == roster.digest() or body.author in self._waiting:
+            return
+        self._waiting[body.author] = (body, keys, now + self._turn_seconds(body.author, state, me.device))
+        if len(self._waiting) > LOBBY_JOINS_MAX:
+            self._waiting.popitem(last=False)
+
+    def next_due(self) -> float | None:
+        """Monotonic second at which `due` has something to do."""
+        return min((due for _, _, due in self._waiting.values()), default=None)
+
+    def due(
+        self,
+        roster: Roster,
+        generations: Generations,
+        answerer: Answerer,
+        start: int,
+        now: float,
+        wall: float,
+    ) -> list[SealRequest]:
+        """Answer those whose turn has come and whose roster still differs."""
+        requests: list[SealRequest] = []
+        for device in [device for device, (_, _, due) in self._waiting.items() if due <= now]:
+            body, keys, _ = self._waiting.pop(device)
+            prekey = roster.prekey(device)
+            if prekey is None or body.digest == roster.digest():
+                continue
+            secrets = generations.day_secrets(roster.state(int(wall) // SECONDS_PER_DAY), start)
+            try:
+                requests += answer_chunks(answerer, device, prekey, roster, secrets, keys, wall)
+            except UsageError:
+                self.declined_count += 1
+        return requests
+
+    def _content(self, author: DeviceKey, digest: bytes) -> bytes:
+        return context(ROSTER_REQUEST_LABEL, self._room, author, digest)
+
+    def _turn_seconds(self, asker: DeviceKey, state: RosterState, me: DeviceKey) -> float:
+        others = [device for device in state.devices if device != asker]
+        order = sorted(others, key=lambda device: keyed_hash(None, "railgun/roster-turn/v1", asker + device))
+        rank = order.index(me) if me in order else LOBBY_TURNS_MAX
+        return min(rank, LOBBY_TURNS_MAX) * LOBBY_TURN_SECONDS
