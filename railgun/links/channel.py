@@ -210,6 +210,8 @@ class Link:
             self._close_timer = None
         if self._session is not None:
             self._session.close()
+        # A session and its link know each other: apart they are freed at once, not when the collector looks.
+        self._session = self._proof = self._make_proof = None
         self._end(error)
         self._owner.link_gone(self)
 

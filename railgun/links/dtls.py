@@ -10,6 +10,7 @@ about a third of its cost a packet, and nothing in it can be left behind.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,8 @@ from OpenSSL import SSL
 
 from railgun.links.certificate import LinkCertificate
 from railgun.links.timers import Timers
+
+logger = logging.getLogger(__name__)
 
 DTLS1_2: Final = 0xFEFD
 DATAGRAM_BYTES_MAX: Final = 1_232
@@ -74,13 +77,13 @@ class DtlsEndpoint:
         received: Callable[[bytes], None],
         closed: Callable[[str], None],
     ) -> None:
-        self._connection = SSL.Connection(context)
-        self._connection.set_ciphertext_mtu(DATAGRAM_BYTES_MAX)
-        self._is_server = is_server
+        connection = SSL.Connection(context)
+        connection.set_ciphertext_mtu(DATAGRAM_BYTES_MAX)
         if is_server:
-            self._connection.set_accept_state()
+            connection.set_accept_state()
         else:
-            self._connection.set_connect_state()
+            connection.set_connect_state()
+        self._connection: SSL.Connection | None = connection
         self._timers = timers
         self._transmit = transmit
         self._connected_callback = connected
@@ -88,17 +91,16 @@ class DtlsEndpoint:
         self._closed_callback = closed
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
-        self._ended = False
         self.peer_certificate_hash = b""
 
     @property
     def is_open(self) -> bool:
         """Whether data can be sent."""
-        return self._open and not self._ended
+        return self._open and self._connection is not None
 
     def start(self, proved_hello: bytes | None = None) -> None:
         """Begin. A server gets the ClientHello that brought a valid cookie."""
-        if proved_hello is not None:
+        if proved_hello is not None and self._connection is not None:
             self._connection.bio_write(proved_hello)
             try:
                 self._connection.DTLSv1_listen()
@@ -109,7 +111,7 @@ class DtlsEndpoint:
 
     def receive(self, datagram: bytes) -> None:
         """Take in one datagram."""
-        if self._ended:
+        if self._connection is None:
             return
         self._connection.bio_write(datagram)
         if not self._open:
@@ -120,7 +122,7 @@ class DtlsEndpoint:
 
     def send(self, data: bytes | bytearray) -> None:
         """Encrypt and transmit one record; dropped unless open (as a datagram may be)."""
-        if not self.is_open:
+        if not self._open or self._connection is None:
             return
         try:
             self._connection.send(data)
@@ -132,34 +134,36 @@ class DtlsEndpoint:
 
     def close(self) -> None:
         """Say so to the peer, once, and forget everything. Idempotent."""
-        if self._ended:
+        connection = self._connection
+        if connection is None:
             return
-        was_open = self._open
-        self._ended = True
-        self._cancel_timer()
-        if was_open:
+        if self._open:
             try:
-                self._connection.shutdown()
-            except SSL.Error:
-                return  # the peer then finds out by silence
-            self._drain()
+                connection.shutdown()
+            except SSL.Error as error:
+                logger.debug("no goodbye, the peer finds out by silence: %s", _reason(error))
+            self._drain(connection)
+        self._release()
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _shake_hands(self) -> None:
         self._cancel_timer()
+        connection = self._connection
+        if connection is None:
+            return
         try:
-            self._connection.do_handshake()
+            connection.do_handshake()
         except SSL.WantReadError:
-            self._drain()
-            self._start_timer()
+            self._drain(connection)
+            self._start_timer(connection)
             return
         except SSL.Error as error:
-            self._drain()
+            self._drain(connection)
             self._end(f"DTLS handshake failed: {_reason(error)}")
             return
-        self._drain()
-        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        self._drain(connection)
+        certificate = connection.get_peer_certificate(as_cryptography=True)
         if certificate is None:
             self._end("the peer showed no certificate")
             return
@@ -171,7 +175,7 @@ class DtlsEndpoint:
         """Deliver the records of one datagram."""
         single = len(datagram) >= _RECORD_HEADER_BYTES and (datagram[11] << 8 | datagram[12]) + 13 == len(datagram)
         connection = self._connection
-        while not self._ended:
+        while connection is not None and self._connection is connection:
             try:
                 data = connection.recv(RECORD_BYTES_MAX)
             except SSL.WantReadError:
@@ -186,15 +190,15 @@ class DtlsEndpoint:
                 self._received(data)
             if single:
                 break
-        if datagram[0] != _APPLICATION_DATA and not self._ended:
-            self._drain()  # a repeated last flight, or an alert's answer
+        if datagram[0] != _APPLICATION_DATA and self._connection is not None:
+            self._drain(self._connection)  # a repeated last flight, or an alert's answer
 
-    def _drain(self) -> None:
+    def _drain(self, connection: SSL.Connection) -> None:
         """Transmit what OpenSSL wrote, whole records packed into datagrams."""
         pending = bytearray()
         while True:
             try:
-                pending += self._connection.bio_read(16_384)
+                pending += connection.bio_read(16_384)
             except SSL.Error:
                 break
         start = end = 0
@@ -207,22 +211,23 @@ class DtlsEndpoint:
         if start < len(pending):
             self._transmit(bytes(pending[start:]))
 
-    def _start_timer(self) -> None:
-        timeout = self._connection.DTLSv1_get_timeout()
+    def _start_timer(self, connection: SSL.Connection) -> None:
+        timeout = connection.DTLSv1_get_timeout()
         if timeout is not None:
             self._timer = self._timers.call_later(max(float(timeout), 0.05), self._repeat)
 
     def _repeat(self) -> None:
         self._timer = None
-        if self._ended or self._open:
+        connection = self._connection
+        if connection is None or self._open:
             return
         try:
-            self._connection.DTLSv1_handle_timeout()
+            connection.DTLSv1_handle_timeout()
         except SSL.Error as error:
             self._end(f"DTLS handshake failed: {_reason(error)}")
             return
-        self._drain()
-        self._start_timer()
+        self._drain(connection)
+        self._start_timer(connection)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -230,10 +235,22 @@ class DtlsEndpoint:
             self._timer = None
 
     def _end(self, reason: str) -> None:
-        if not self._ended:
-            self._ended = True
-            self._cancel_timer()
-            self._closed_callback(reason)
+        if self._connection is not None:
+            closed = self._closed_callback
+            self._release()
+            closed(reason)
+
+    def _release(self) -> None:
+        """Let go at once: OpenSSL's memory (about 100 kB) must not wait for the collector to find a cycle."""
+        self._cancel_timer()
+        self._connection = None
+        self._connected_callback = _nothing
+        self._received = _nothing
+        self._closed_callback = _nothing
+
+
+def _nothing(*_: object) -> None:
+    """Where callbacks of an ended connection lead."""
 
 
 def _reason(error: SSL.Error) -> str:

@@ -72,6 +72,25 @@ class AssociationObserver(Protocol):
         """The queue went down, or the last byte was acknowledged."""
 
 
+class _Nobody:
+    """The observer of an association that has ended."""
+
+    def association_up(self) -> None:
+        """Ignored."""
+
+    def association_down(self, reason: str) -> None:
+        """Ignored."""
+
+    def association_message(self, stream_id: int, message: bytes) -> None:
+        """Ignored."""
+
+    def association_drained(self) -> None:
+        """Ignored."""
+
+
+NOBODY: Final = _Nobody()
+
+
 class DtlsCarrier:
     """What aiortc's association takes for its DTLS transport."""
 
@@ -112,7 +131,7 @@ class Association(base.RTCSctpTransport):
     ) -> None:
         super().__init__(carrier)  # type: ignore[arg-type]
         self._carrier = carrier
-        self._observer = observer
+        self._observer: AssociationObserver = observer
         self._timers = timers
         self._loop = timers  # type: ignore[assignment] # the library's own timers, guarded alike
         self._now = now
@@ -170,6 +189,7 @@ class Association(base.RTCSctpTransport):
 
     def close(self) -> None:
         """Abort, silently for the observer. Idempotent."""
+        self._observer = NOBODY  # nothing of an ended session may wait for the collector
         if self._ended:
             return
         self._ended = True

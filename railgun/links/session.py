@@ -56,7 +56,7 @@ class Session:
         self._observer = observer
         self._is_listener = is_listener
         self._ended = False
-        timers = GuardedTimers(loop, self._broke)
+        timers = self._timers = GuardedTimers(loop, self._broke)
         self._dtls = DtlsEndpoint(
             context,
             is_server=is_listener,
@@ -177,3 +177,4 @@ class Session:
     def _tear_down(self) -> None:
         self._association.close()
         self._dtls.close()
+        self._timers.stop()

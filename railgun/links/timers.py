@@ -35,8 +35,16 @@ class GuardedTimers:
         """See `Timers`."""
         return self._loop.call_later(delay, self._run, callback)
 
+    def stop(self) -> None:
+        """The session is over: let go of it. What still fires is logged by the loop if it fails."""
+        self._failed = _raise
+
     def _run(self, callback: Callable[[], None]) -> None:
         try:
             callback()
         except Exception as error:  # noqa: BLE001 - handed on: it ends this session, never the loop's turn
             self._failed(error)
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import os
 import random
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -370,3 +372,27 @@ async def test_shutting_down_is_said() -> None:
         error = dialler.seen.downs[0][1]
         assert isinstance(error, ClosedByPeer)
         assert error.code is RefusalCode.SHUTTING_DOWN
+
+
+async def test_what_has_ended_is_freed_without_the_collector() -> None:
+    """A session holds about 100 kB of OpenSSL's memory, which the collector does not see."""
+    settings = dataclasses.replace(LAN, half_open_seconds=0.2)
+    gc.collect()
+    gc.disable()
+    try:
+        async with relay(settings=settings) as server:
+            sock = udp_socket(server.links.local_contact())
+            sock.send(await second_hello(sock))
+            await counted(server, lambda c: c.half_open_started == 1)
+            half_open = [weakref.ref(link._session) for link in server.links._paths]
+            await counted(server, lambda c: c.half_open_expired == 1)
+            sock.close()
+            async with client() as dialler:
+                up = await dialler.up_with(server)
+                live = [weakref.ref(link._session) for node in (server, dialler) for link in node.links._paths]
+                assert [ref() is not None for ref in live] == [True, True]
+                server.links.close_link(up.local_key, RefusalCode.BUSY)
+                await dialler.seen.until(lambda: bool(dialler.seen.downs))
+        assert [ref() for ref in half_open + live] == [None, None, None]
+    finally:
+        gc.enable()
