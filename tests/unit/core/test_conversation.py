@@ -1,3 +1,5 @@
+"""Messages between members with real sessions: each once, in order, split, kept waiting, sealed again."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""A room's secrets: the day chain, the sender's choice, turns, deliveries, what is erased."""
+
 from __future__ import annotations
 
 import dataclasses

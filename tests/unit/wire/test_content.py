@@ -1,3 +1,5 @@
+"""Content and sealed bodies: what fits, what is refused, and that nothing else is raised."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Invite links: they read back, and every slip is told for what it is."""
+
 from __future__ import annotations
 
 import pytest
