@@ -37,6 +37,23 @@ DIAL_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 """Deadline of closing one link; after it the link is abandoned."""
 LINK_IDLE_SECONDS: Final = 60.0
+HANDSHAKE_BYTES_MAX: Final = 1_024
+"""A message of the in-band proof: keys, nonces and a signature."""
+FLIGHT_BYTES_MAX: Final = 384 * 1_024
+"""Bytes unacknowledged on one link. About six large frames, so that loss rarely leaves more than
+FRAGMENTED_FRAMES_MAX of them unfinished at the receiver."""
+RECEIVE_BYTES_MAX: Final = 1 << 20
+"""Bytes of unfinished messages on one link; announced as the receive window, and enforced."""
+CHUNKS_AHEAD_MAX: Final = 4_096
+"""Chunks accepted beyond the first missing one; later ones are dropped, and come again."""
+PULSES_WAITING_MAX: Final = 4
+"""Pulses that may wait behind a message under way; more are dropped at once."""
+COOKIES_SPENT_MAX: Final = 16_384
+"""Spent cookies remembered a key; when as many are spent, the keys change early."""
+TOKEN_BUCKET_CELLS: Final = 4_096
+"""Rate buckets of one kind, a fixed array: sources that share a cell share its rate."""
+DIAL_ADDRESSES_MAX: Final = 4
+"""Addresses of one contact that are tried at once."""
 
 # --- liveness -------------------------------------------------------------------------------
 PULSE_SECONDS: Final = 1.0
@@ -265,3 +282,11 @@ GENERATION_REQUESTS_WAITING_MAX: Final = 64
 # --- what waits for the application ---------------------------------------------------------
 TYPING_QUEUE_MAX: Final = 64
 """Typing signs that nobody has asked for yet; further ones are dropped."""
+
+# --- the control socket of a profile --------------------------------------------------------
+CONTROL_LINE_BYTES_MAX: Final = 4 << 20
+"""One request or answer: a text in which JSON spells every byte with six, or a page of history."""
+CONTROL_CONNECTIONS_MAX: Final = 32
+"""Commands served at once; further ones are told to try again."""
+CONTROL_REQUEST_SECONDS: Final = 10.0
+"""Who connects and asks nothing is let go."""

@@ -11,11 +11,9 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
-CELLS: Final = 4_096
-"""Buckets of one kind. A fixed array: memory does not grow with the number of sources, and sources that
-share a cell share its rate."""
+from railgun.limits import TOKEN_BUCKET_CELLS
 
 K = TypeVar("K", bound=Hashable)
 H = TypeVar("H", bound=Hashable)
@@ -35,13 +33,13 @@ class TokenBuckets:
         self._per_second = per_second
         self._burst = burst
         self._salt = salt
-        self._levels = [burst] * CELLS
-        self._filled_at = [0.0] * CELLS
+        self._levels = [burst] * TOKEN_BUCKET_CELLS
+        self._filled_at = [0.0] * TOKEN_BUCKET_CELLS
 
     def take(self, host: str, now: float) -> bool:
         """Take one token for ``host``'s prefix; False when there is none. ``now`` is monotonic seconds."""
         digest = hashlib.blake2b(prefix_of(host), key=self._salt, digest_size=2).digest()
-        cell = int.from_bytes(digest, "big") % CELLS
+        cell = int.from_bytes(digest, "big") % TOKEN_BUCKET_CELLS
         level = min(self._burst, self._levels[cell] + (now - self._filled_at[cell]) * self._per_second)
         self._filled_at[cell] = now
         if level < 1.0:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from railgun.limits import DIAL_ADDRESSES_MAX
 from railgun.links import stun
 from railgun.links.settings import LinkCounters
 from railgun.links.udp_port import DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TURN_MAX, SOCKET_BUFFER_BYTES
@@ -20,8 +21,6 @@ from railgun.types import Address
 
 logger = logging.getLogger(__name__)
 
-ADDRESSES_MAX: Final = 4
-"""Addresses of one contact that are tried at once."""
 CHECK_SECONDS_FIRST: Final = 0.1
 CHECK_SECONDS_MAX: Final = 1.6
 
@@ -108,7 +107,7 @@ class PathFinder:
         found: Callable[[DialPath], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._addresses = tuple(addresses[:ADDRESSES_MAX])
+        self._addresses = tuple(addresses[:DIAL_ADDRESSES_MAX])
         self._loop = loop
         self._counters = counters
         self._found = found

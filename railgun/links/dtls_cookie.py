@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from railgun.limits import COOKIES_SPENT_MAX
+
 COOKIE_BYTES: Final = 16
 KEY_SECONDS: Final = 15.0
 """A key makes cookies for so long, and checks them for as long again."""
-SPENT_MAX: Final = 16_384
-"""Spent cookies remembered a key; when as many are spent, the keys change early."""
 
 _RECORD_BYTES: Final = 13
 _HANDSHAKE_BYTES: Final = 12
@@ -116,7 +116,7 @@ class CookieJar:
                 if cookie in self._spent[generation]:
                     return False
                 self._spent[generation].add(cookie)
-                if len(self._spent[generation]) >= SPENT_MAX:
+                if len(self._spent[generation]) >= COOKIES_SPENT_MAX:
                     self._change(now)
                 return True
         return False

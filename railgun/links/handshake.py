@@ -24,9 +24,10 @@ from typing import Annotated, Final
 
 from railgun.crypto.signing import public_key_of, sign, verify
 from railgun.errors import ClosedByPeer, LinkError, MalformedInput, PeerError, RefusalCode
+from railgun.limits import HANDSHAKE_BYTES_MAX
 from railgun.links.settings import VERSION
 from railgun.types import NetworkId, NodeKey, PeerKey
-from railgun.wire.framing import HANDSHAKE_BYTES_MAX, RETRY_MILLISECONDS_MAX
+from railgun.wire.framing import RETRY_MILLISECONDS_MAX
 from railgun.wire.schema import Bool, Bytes, Codec, Optional, Uint
 
 LISTENER_LABEL: Final = "railgun/link/v1/listener"

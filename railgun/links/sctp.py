@@ -20,7 +20,8 @@ from aiortc import rtcsctptransport as base
 from google_crc32c import value as crc32c
 
 from railgun.errors import InvariantViolated, MalformedInput
-from railgun.links.sctp_receive import HELD_BYTES_MAX, ReceiveWindow
+from railgun.limits import RECEIVE_BYTES_MAX
+from railgun.links.sctp_receive import ReceiveWindow
 from railgun.links.sctp_send import TIMEOUT_SECONDS_FIRST, SendWindow
 from railgun.links.timers import Timers
 
@@ -136,7 +137,7 @@ class Association(base.RTCSctpTransport):
         self._loop = timers  # type: ignore[assignment] # the library's own timers, guarded alike
         self._now = now
         self._rto = TIMEOUT_SECONDS_FIRST
-        self._advertised_rwnd = HELD_BYTES_MAX
+        self._advertised_rwnd = RECEIVE_BYTES_MAX
         self._sending = SendWindow(self._local_tsn)
         self._receiving: ReceiveWindow | None = None
         self._announced_tsn: int | None = None

@@ -13,13 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from railgun.errors import MalformedInput
-from railgun.limits import MESSAGE_BYTES_MAX
+from railgun.limits import CHUNKS_AHEAD_MAX, MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX
 from railgun.links.sctp_send import FLAG_FIRST, FLAG_LAST
 
-HELD_BYTES_MAX: Final = 1 << 20
-"""Bytes of unfinished messages; it is the window that we announce, and enforce."""
-AHEAD_MAX: Final = 4_096
-"""Chunks beyond the first missing one that are accepted."""
 PARTS_SLACK: Final = 64
 PIECES_MAX: Final = 64
 """Chunks of one message. An honest sender fills them and needs about 15; looking for a message's ends costs this much
@@ -91,7 +87,7 @@ class ReceiveWindow:
     def forward(self, cumulative: int) -> None:
         """The sender gave up everything to ``cumulative`` that has not come (FORWARD-TSN)."""
         step = (cumulative - self.last_tsn) & _TSN_MASK
-        if not 0 < step <= AHEAD_MAX:
+        if not 0 < step <= CHUNKS_AHEAD_MAX:
             return
         self._spill()
         self.last_tsn = cumulative
@@ -114,7 +110,7 @@ class ReceiveWindow:
                 first = last = offset
             gaps.append((first, last))
         duplicates, self._duplicates = self._duplicates, []
-        return self.last_tsn, max(0, HELD_BYTES_MAX - self.held_bytes), gaps[:GAPS_MAX], duplicates
+        return self.last_tsn, max(0, RECEIVE_BYTES_MAX - self.held_bytes), gaps[:GAPS_MAX], duplicates
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -125,7 +121,7 @@ class ReceiveWindow:
             if len(self._duplicates) < DUPLICATES_MAX:
                 self._duplicates.append(tsn)
             return False
-        if ahead > AHEAD_MAX or (ahead > 1 and self.held_bytes + size > HELD_BYTES_MAX):
+        if ahead > CHUNKS_AHEAD_MAX or (ahead > 1 and self.held_bytes + size > RECEIVE_BYTES_MAX):
             return False  # not acknowledged, so it comes again
         self._ahead.add(tsn)
         self._advance()
@@ -151,7 +147,8 @@ class ReceiveWindow:
         self._parts[tsn] = (flags, stream_id, payload)
         self._parts_bytes += len(payload)
         # An honest sender keeps to the window; what arrives in order is not checked against it before.
-        if self._parts_bytes > HELD_BYTES_MAX + MESSAGE_BYTES_MAX or len(self._parts) > AHEAD_MAX + PARTS_SLACK:
+        too_large = self._parts_bytes > RECEIVE_BYTES_MAX + MESSAGE_BYTES_MAX
+        if too_large or len(self._parts) > CHUNKS_AHEAD_MAX + PARTS_SLACK:
             raise MalformedInput("too many unfinished messages")
         first = tsn
         size = len(payload)

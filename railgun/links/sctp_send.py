@@ -14,11 +14,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from railgun.limits import FLIGHT_BYTES_MAX, PULSES_WAITING_MAX
+
 CHUNK_BYTES: Final = 1_160
 """User data of one chunk: with all headers it fits the smallest IPv6 path (1,280 bytes)."""
-WINDOW_BYTES_MAX: Final = 384 * 1_024
-"""Most bytes in flight. About six large frames, so that loss rarely leaves more than FRAGMENTED_FRAMES_MAX of
-them unfinished at the receiver."""
 WINDOW_BYTES_FIRST: Final = 10 * CHUNK_BYTES
 BURST_BYTES: Final = 16 * CHUNK_BYTES
 """Most new bytes at one go, or twice what was just acknowledged if that is more. Acknowledgements come once a batch,
@@ -26,8 +25,6 @@ not once a packet: a fixed burst would hold the whole flow to one burst a round 
 TIMEOUT_SECONDS_FIRST: Final = 0.5
 TIMEOUT_SECONDS_MIN: Final = 0.4
 TIMEOUT_SECONDS_MAX: Final = 10.0
-UNRELIABLE_QUEUE_MAX: Final = 4
-"""Unreliable messages that may wait behind a message under way; more are dropped at once."""
 _MISSES_BEFORE_RESEND: Final = 3
 _TSN_MASK: Final = 0xFFFF_FFFF
 _HALF: Final = 0x8000_0000
@@ -79,9 +76,9 @@ class SendWindow:
     _sent: deque[OutboundChunk] = field(default_factory=deque)
     _window: int = WINDOW_BYTES_FIRST
     _burst: int = BURST_BYTES
-    _threshold: int = WINDOW_BYTES_MAX
+    _threshold: int = FLIGHT_BYTES_MAX
     _partial: int = 0
-    _peer_window: int = WINDOW_BYTES_MAX
+    _peer_window: int = FLIGHT_BYTES_MAX
     _recovery_until: int | None = None
     _lost_count: int = 0
     _smoothed: float | None = None
@@ -108,7 +105,7 @@ class SendWindow:
 
     def queue_unreliable(self, stream_id: int, message: bytes) -> bool:
         """Queue a message that is sent once, ahead of all queued reliable ones; False when dropped."""
-        if len(self._unreliable) >= UNRELIABLE_QUEUE_MAX or len(message) > CHUNK_BYTES:
+        if len(self._unreliable) >= PULSES_WAITING_MAX or len(message) > CHUNK_BYTES:
             return False
         self._unreliable.append((stream_id, message))
         self.queued_bytes += len(message)
@@ -274,7 +271,7 @@ class SendWindow:
                 if self._partial >= self._window:
                     self._partial -= self._window
                     self._window += CHUNK_BYTES
-            self._window = min(self._window, WINDOW_BYTES_MAX)
+            self._window = min(self._window, FLIGHT_BYTES_MAX)
         if lost:
             self._threshold = max(self._window // 2, 4 * CHUNK_BYTES)
             self._window = self._threshold

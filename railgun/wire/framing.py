@@ -26,10 +26,27 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 from railgun.errors import MalformedInput, RefusalCode
-from railgun.limits import FRAGMENT_BYTES_MAX, FRAGMENTED_FRAMES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from railgun.limits import (
+    FRAGMENT_BYTES_MAX,
+    FRAGMENTED_FRAMES_MAX,
+    FRAME_BYTES_MAX,
+    HANDSHAKE_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+)
 
-HANDSHAKE_BYTES_MAX: Final = 1_024
-"""A handshake message: keys, nonces and a signature."""
+__all__ = [
+    "HANDSHAKE_BYTES_MAX",
+    "RETRY_MILLISECONDS_MAX",
+    "Frame",
+    "FrameDecoder",
+    "FrameEncoder",
+    "Goodbye",
+    "Handshake",
+    "Item",
+    "ItemType",
+    "goodbye_message",
+    "handshake_message",
+]
 
 _ITEM: Final = struct.Struct(">BH")
 _FRAGMENT: Final = struct.Struct(">IHH")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from railgun.crypto.signing import public_key_of
 from railgun.errors import ClosedByPeer, ConfigurationError, MalformedInput, PeerError, RefusalCode
+from railgun.limits import HANDSHAKE_BYTES_MAX
 from railgun.links.certificate import LinkCertificate
 from railgun.links.handshake import (
     CODEC,
@@ -29,7 +30,6 @@ from railgun.links.handshake import (
 )
 from railgun.links.settings import LinkIdentity
 from railgun.types import NetworkId, NodeKey
-from railgun.wire.framing import HANDSHAKE_BYTES_MAX
 
 NETWORK = NetworkId(b"n" * 32)
 LISTENER_SEED, DIALLER_SEED = b"l" * 32, b"d" * 32

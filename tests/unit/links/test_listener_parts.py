@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from railgun.limits import TOKEN_BUCKET_CELLS
 from railgun.links import dtls_cookie
-from railgun.links.admission import CELLS, HalfOpenTable, TokenBuckets, prefix_of
+from railgun.links.admission import HalfOpenTable, TokenBuckets, prefix_of
 from railgun.links.dtls_cookie import KEY_SECONDS, CookieJar, hello_verify_request, parse_hello
 from railgun.links.stun import LISTENER_UFRAG, answer, check, is_answer, is_stun
 from tests.support.raw_dialler import first_hello
@@ -42,7 +43,7 @@ def test_a_cookie_lives_for_two_keys(age: float, good: bool) -> None:
 
 
 def test_spent_cookies_are_bounded_and_stay_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dtls_cookie, "SPENT_MAX", 8)
+    monkeypatch.setattr(dtls_cookie, "COOKIES_SPENT_MAX", 8)
     cookies = jar()
     for n in range(100):
         cookie = cookies.bake(SOURCE, bytes([n]) * 32, 0.0)
@@ -88,7 +89,7 @@ def test_buckets_refill_and_do_not_grow() -> None:
     rng = random.Random(1)
     for _ in range(2_000):
         buckets.take(f"10.{rng.randrange(256)}.{rng.randrange(256)}.1", 11.0)
-    assert len(buckets._levels) == CELLS
+    assert len(buckets._levels) == TOKEN_BUCKET_CELLS
 
 
 def test_half_open_quotas_evict_the_oldest_and_admit_the_newest() -> None:

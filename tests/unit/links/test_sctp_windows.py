@@ -11,16 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from railgun.errors import MalformedInput
-from railgun.limits import MESSAGE_BYTES_MAX
-from railgun.links.sctp_receive import AHEAD_MAX, HELD_BYTES_MAX, PARTS_SLACK, ReceiveWindow
+from railgun.limits import (
+    CHUNKS_AHEAD_MAX,
+    FLIGHT_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    PULSES_WAITING_MAX,
+    RECEIVE_BYTES_MAX,
+)
+from railgun.links.sctp_receive import PARTS_SLACK, ReceiveWindow
 from railgun.links.sctp_send import (
     BURST_BYTES,
     CHUNK_BYTES,
     FLAG_FIRST,
     FLAG_LAST,
-    UNRELIABLE_QUEUE_MAX,
     WINDOW_BYTES_FIRST,
-    WINDOW_BYTES_MAX,
     OutboundChunk,
     SendWindow,
 )
@@ -111,7 +115,7 @@ def test_every_message_arrives_once_whatever_the_network_does(
             network.sender.queue_unreliable(1, b"pulse")
     network.run()
     assert sorted(network.delivered) == sorted(messages)
-    assert len(network.pulses) <= min(pulses, UNRELIABLE_QUEUE_MAX)
+    assert len(network.pulses) <= min(pulses, PULSES_WAITING_MAX)
     assert network.sender.idle
     assert (network.sender.flight_bytes, network.sender.queued_bytes) == (0, 0)
     assert network.receiver.held_bytes == 0
@@ -141,7 +145,7 @@ def test_one_acknowledgement_a_round_trip_does_not_hold_the_flow_back() -> None:
         tsn += len(taken)
         sender.acknowledge(tsn, 1 << 20, [], trip * 0.08 + 0.08)
     assert sizes[5] > 10 * sizes[0]
-    assert max(sizes) <= WINDOW_BYTES_MAX + CHUNK_BYTES
+    assert max(sizes) <= FLIGHT_BYTES_MAX + CHUNK_BYTES
 
 
 def test_flight_is_bounded_and_the_peers_window_is_heeded() -> None:
@@ -152,7 +156,7 @@ def test_flight_is_bounded_and_the_peers_window_is_heeded() -> None:
     for _ in range(2_000):
         taken = sender.take(now)
         assert sum(len(chunk.payload) for chunk in taken) <= max(BURST_BYTES, 2 * acked) + CHUNK_BYTES
-        assert sender.flight_bytes <= WINDOW_BYTES_MAX + CHUNK_BYTES
+        assert sender.flight_bytes <= FLIGHT_BYTES_MAX + CHUNK_BYTES
         tsn += max(0, len(taken) // 2)
         now += 0.01
         before = sender.progress
@@ -201,7 +205,7 @@ def test_a_receiver_survives_any_chunks_within_its_bounds(chunks: list[tuple[int
         except MalformedInput:
             return
         receiver.acknowledgement()
-        assert 0 <= receiver.held_bytes <= HELD_BYTES_MAX + MESSAGE_BYTES_MAX
+        assert 0 <= receiver.held_bytes <= RECEIVE_BYTES_MAX + MESSAGE_BYTES_MAX
 
 
 @pytest.mark.parametrize(
@@ -219,13 +223,13 @@ def test_endless_unfinished_messages_are_cut_off(flags: int, size: int) -> None:
 
     with pytest.raises(MalformedInput):
         feed()
-    assert fed <= HELD_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
-    assert len(receiver._parts) <= AHEAD_MAX + PARTS_SLACK + 1
+    assert fed <= RECEIVE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
+    assert len(receiver._parts) <= CHUNKS_AHEAD_MAX + PARTS_SLACK + 1
 
 
 def test_chunks_far_ahead_are_not_kept() -> None:
     receiver = ReceiveWindow(0)
-    for tsn in range(AHEAD_MAX + 1, AHEAD_MAX + 2_000):
+    for tsn in range(CHUNKS_AHEAD_MAX + 1, CHUNKS_AHEAD_MAX + 2_000):
         assert receiver.chunk(tsn, FLAG_FIRST, 0, b"x") is None
     assert receiver.held_bytes == 0
     assert not receiver.disturbed

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from railgun.errors import MalformedInput, RefusalCode
-from railgun.limits import FRAGMENT_BYTES_MAX, FRAGMENTED_FRAMES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
-from railgun.wire.framing import (
+from railgun.limits import (
+    FRAGMENT_BYTES_MAX,
+    FRAGMENTED_FRAMES_MAX,
+    FRAME_BYTES_MAX,
     HANDSHAKE_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+)
+from railgun.wire.framing import (
     Frame,
     FrameDecoder,
     FrameEncoder,
