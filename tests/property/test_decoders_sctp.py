@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from railgun.errors import MalformedInput
-from railgun.limits import MESSAGE_BYTES_MAX
-from railgun.links.sctp_receive import AHEAD_MAX, HELD_BYTES_MAX, PARTS_SLACK, ReceiveWindow
+from railgun.limits import CHUNKS_AHEAD_MAX, MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX
+from railgun.links.sctp_receive import PARTS_SLACK, ReceiveWindow
 from tests.fuzz.sctp_lab import FIRST_TSN, SctpLab, chunk, data_chunk
 
 SECONDS_MAX = 5.0
@@ -87,7 +87,7 @@ def test_data_in_any_order_delivers_only_what_was_sent_whole(script: list[tuple[
         assert all(0 < len(message) <= MESSAGE_BYTES_MAX for _, message in lab.observer.messages)
         receiving = lab.victim._receiving
         assert receiving is not None
-        assert receiving.held_bytes <= HELD_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
+        assert receiving.held_bytes <= RECEIVE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32))
@@ -104,9 +104,9 @@ def test_a_receive_window_holds_no_more_than_its_bound(last_tsn: int, seed: int)
                 window.chunk(tsn, random.randrange(4), 0, bytes(random.choice((1, 16, 1_200, 9_000))))
         except MalformedInput:
             pass
-        assert window.held_bytes <= HELD_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
-        assert len(window._ahead) <= AHEAD_MAX
-        assert len(window._parts) <= AHEAD_MAX + PARTS_SLACK + 1
+        assert window.held_bytes <= RECEIVE_BYTES_MAX + 2 * MESSAGE_BYTES_MAX
+        assert len(window._ahead) <= CHUNKS_AHEAD_MAX
+        assert len(window._parts) <= CHUNKS_AHEAD_MAX + PARTS_SLACK + 1
         assert window.held_bytes == window._run_bytes + sum(len(part[2]) for part in window._parts.values())
 
 
