@@ -21,6 +21,12 @@ Value: TypeAlias = Union[int, bytes, str, bool, None, "list[Value]", "dict[int, 
 INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 8
 MAP_KEY_MAX: Final = 23
+ITEMS_MAX: Final = 65_536
+"""Items of one value, keys included. A byte may be an item, and an item takes up to 80 bytes of memory: without this,
+what a joiner is sent in 8 MB of answers could take the better part of a gigabyte."""
+
+_MAJORS_WITH_CONTENT: Final = (2, 3)
+"""Byte strings and texts."""
 
 
 def _refuse_tag(*_: object) -> NoReturn:
@@ -59,6 +65,8 @@ def decode(data: bytes, *, bytes_max: int) -> Value:
     """
     if len(data) > bytes_max:
         raise MalformedInput(f"{len(data)} bytes, at most {bytes_max} allowed")
+    if len(data) > ITEMS_MAX:  # a shorter one has no more items than bytes
+        _check_count(data)
     try:
         value = cbor2.loads(
             data,
@@ -75,6 +83,26 @@ def decode(data: bytes, *, bytes_max: int) -> Value:
     if again != data:
         raise MalformedInput("not canonical CBOR")
     return value  # type: ignore[no-any-return]
+
+
+def _check_count(data: bytes) -> None:
+    """Raise MalformedInput for more than ITEMS_MAX items, going from head to head and reading nothing else."""
+    position, end = 0, len(data)
+    for _ in range(ITEMS_MAX):
+        if position >= end:
+            return
+        major, number = data[position] >> 5, data[position] & 31
+        position += 1
+        if number >= 28:
+            raise MalformedInput("not canonical CBOR")
+        if number >= 24:
+            width = 1 << number - 24
+            number = int.from_bytes(data[position : position + width], "big")
+            position += width
+        if major in _MAJORS_WITH_CONTENT:
+            position += number
+    if position < end:
+        raise MalformedInput(f"more than {ITEMS_MAX} items")
 
 
 def _check(value: object, depth: int) -> None:

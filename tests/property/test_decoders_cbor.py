@@ -125,8 +125,7 @@ def test_a_length_that_lies_reserves_nothing(lead: int, claimed: int) -> None:
     "item", [b"\x80", b"\xa0", b"\x40", b"\x60", b"\x41\x00", b"\x82\xf6\xf6", b"\xa1\x00\x80", b"\x1a\x00\x01\x00\x00"]
 )
 def test_memory_and_time_are_linear_in_the_input(item: bytes) -> None:
-    count = (FRAME_BYTES_MAX - 3) // len(item)
-    count = min(count, 65_535)
+    count = (cbor.ITEMS_MAX - 3) // len(item)
     data = b"\x99" + count.to_bytes(2, "big") + item * count
     began = time.process_time()
     tracemalloc.start()
@@ -147,6 +146,40 @@ def test_depth_is_refused_and_not_followed(unit: bytes) -> None:
     with pytest.raises(MalformedInput):
         cbor.decode((unit * FRAME_BYTES_MAX)[:FRAME_BYTES_MAX], bytes_max=FRAME_BYTES_MAX)
     assert time.process_time() - began < SECONDS_MAX
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\xa0", b"\x00", b"\x81\x80", b"\xa1\x00\xf6", b"\x41x"])
+def test_a_long_input_of_too_many_items_is_refused_before_they_are_made(item: bytes) -> None:
+    size = 8_000_000
+    data = b"\x9a" + (size // len(item)).to_bytes(4, "big") + item * (size // len(item))
+    began = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedInput, match="items"):
+            cbor.decode(data, bytes_max=len(data))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began < SECONDS_MAX
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_number_of_items_is_bounded_exactly(over: int) -> None:
+    # The array, its items, and one long string among them.
+    value: list[cbor.Value] = [*([0] * (cbor.ITEMS_MAX - 2 + over)), b"x" * 40]
+    encoded = cbor.encode(value)
+    if over:
+        with pytest.raises(MalformedInput, match="items"):
+            cbor.decode(encoded, bytes_max=len(encoded))
+    else:
+        assert cbor.decode(encoded, bytes_max=len(encoded)) == value
+
+
+@given(st.lists(values.filter(lambda value: _depth(value) < cbor.DEPTH_MAX), max_size=4))
+@settings(max_examples=30)
+def test_counting_items_agrees_with_reading_them(items: list[cbor.Value]) -> None:
+    encoded = cbor.encode([*items, bytes(cbor.ITEMS_MAX)])
+    assert cbor.decode(encoded, bytes_max=len(encoded)) == [*items, bytes(cbor.ITEMS_MAX)]
 
 
 def test_one_byte_too_many_is_refused_unread() -> None:
