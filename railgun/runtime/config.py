@@ -276,7 +276,9 @@ def _flatten(document: Mapping[str, Any], source: str) -> dict[str, object]:
     flat: dict[str, object] = {}
     for section, table in document.items():
         if section not in _SECTIONS:
-            raise ConfigurationError(f"{source}: [{section}]: unknown section; {_nearest(section, _SECTIONS)}")
+            raise ConfigurationError(
+                f"{source}: [{printable(section)}]: unknown section; {_nearest(section, _SECTIONS)}"
+            )
         if not isinstance(table, dict):
             raise ConfigurationError(f"{source}: {section}: expected a table; write [{section}] on a line of its own")
         for key, value in table.items():
@@ -301,8 +303,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _known(setting: str, source: str) -> str:
     names = setting_names()
     if setting not in names:
-        raise ConfigurationError(f"{source}: {setting}: unknown key; {_nearest(setting, names)}")
+        raise ConfigurationError(f"{source}: {printable(setting)}: unknown key; {_nearest(setting, names)}")
     return setting
+
+
+def printable(name: str) -> str:
+    """A name out of a file as one line shows it: TOML's quoted keys may hold line breaks and escape sequences."""
+    shown = name if len(name) <= NAME_LENGTH_MAX else name[:NAME_LENGTH_MAX] + "..."
+    return shown if shown.isprintable() else ascii(shown)
 
 
 def _nearest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:

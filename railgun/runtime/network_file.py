@@ -31,6 +31,7 @@ from railgun.crypto.network_ids import network_id
 from railgun.errors import ConfigurationError, StoreError, UsageError
 from railgun.limits import CONFIGURATION_BYTES_MAX
 from railgun.network import NetworkKind, NetworkParameters
+from railgun.runtime.config import printable
 from railgun.storage.files import explained, sync_directory
 
 ID_KEY: Final = "id"
@@ -61,12 +62,12 @@ def parse_network(data: bytes, source: str) -> NetworkParameters:
     """As `load_network`, from the file's bytes; ``source`` begins the error's text."""
     try:
         document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise ConfigurationError(f"{source}: not valid TOML: {str(error).partition(chr(10))[0]}") from error
     claimed = document.pop(ID_KEY, None)
     for key in document:
         if key not in _FIELDS:
-            raise ConfigurationError(f"{source}: {key}: unknown key; {_suggestion(key)}")
+            raise ConfigurationError(f"{source}: {printable(key)}: unknown key; {_suggestion(key)}")
     if "name" not in document:
         raise ConfigurationError(f'{source}: name: missing; write name = "..." in it')
     try:

@@ -67,6 +67,8 @@ class Database:
                 check_same_thread=False,
             )
             self._connection = connection
+        # A damaged file may hold any bytes as text; they are found to be wrong where they are compared.
+        connection.text_factory = _read_text
         try:
             with self._translated():
                 self._set_up(connection, create=create)
@@ -194,8 +196,14 @@ class Database:
                 raise InvariantViolated(f"{self.path}: {error}") from error
             advice = _ADVICE.get(code & PRIMARY_CODE_MASK, f"{error}: restore the profile from a backup")
             raise self.damage(advice) from error
+        except UnicodeDecodeError as error:  # what SQLite says of a damaged schema repeats its bytes
+            raise self.damage(_ADVICE[sqlite3.SQLITE_CORRUPT]) from error
         except OSError as error:
             raise self.damage(f"{error.strerror}: check the disk and start again") from error
+
+
+def _read_text(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def _prepare_file(path: Path, *, create: bool) -> None:
