@@ -49,6 +49,7 @@ class RefusalCode(enum.IntEnum):
     REPLACED = 16
     CONFLICT = 17
     IDLE = 18
+    NOT_HELD = 19
 
 
 class RailGunError(Exception):

@@ -25,6 +25,16 @@ class TokenBucket:
         self._tokens -= count
         return True
 
+    def has(self, count: float, now: float) -> bool:
+        """Whether ``count`` tokens are there."""
+        self._refill(now)
+        return self._tokens >= count
+
+    def spend(self, count: float, now: float) -> None:
+        """Take ``count`` tokens even where that leaves a debt, of at most ``burst``."""
+        self._refill(now)
+        self._tokens = max(-self._burst, self._tokens - count)
+
     def wait_seconds(self, count: float, now: float) -> float:
         """Seconds until ``count`` tokens will be there (0 when they are)."""
         self._refill(now)

@@ -57,7 +57,7 @@ class ClientMachine:
         self.connector = directory.connector
         self.clock = EpochClock(corrects=True)
         self.counters = ClientCounters()
-        self.liveness = Liveness(self.agenda)
+        self.liveness = Liveness(self.agenda, None)
         self.rooms: dict[RoomId, Room] = {}
         self._entropy = entropy
         self._clock_told: float | None = None

@@ -1,6 +1,6 @@
 """The epoch clock: this machine's wall time, corrected by what relays say.
 
-Owns: the offset samples and the correction (spec: links, clocks). Must not know: what the time is for.
+Owns: the offset samples and the correction (spec: delivery, clocks). Must not know: what the time is for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class EpochClock:
     """Maps monotonic seconds to corrected Unix seconds."""
 
     def __init__(self, *, corrects: bool) -> None:
-        """``corrects``: whether relays' clocks are believed (clients) or only watched (relays)."""
+        """``corrects``: whether relays' clocks are believed or only watched."""
         self._corrects = corrects
         self._wall_minus_monotonic = 0.0
         self.was_read = False

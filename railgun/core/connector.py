@@ -6,16 +6,20 @@ Must not know: why anyone wants a link, sockets.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
 from railgun.core.effects import Connect, Effects
 from railgun.core.events import PeerConnected
+from railgun.limits import FAILED_PEERS_MAX, LINKS_MAX
 from railgun.types import NodeKey, PeerKey, RelayContact
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 30.0
+FAILURE_REMEMBERED_SECONDS = 30.0
+"""A relay that nobody wants any more since it failed must not look fresh to the next who considers it."""
 DIAL_GIVE_UP_SECONDS = 8.0
 """The shell promises an answer within DIAL_SECONDS; an answer lost by a bug must not wedge a peer for good."""
 
@@ -47,28 +51,42 @@ class Connector:
         self._agenda = agenda
         self.linked: dict[PeerKey, LinkedPeer] = {}
         self._wants: dict[PeerKey, _Want] = {}
+        self._failed: OrderedDict[PeerKey, float] = OrderedDict()
+
+    @property
+    def wanted_count(self) -> int:
+        """Relays that somebody wants a link to."""
+        return len(self._wants)
 
     def is_linked(self, peer: PeerKey | NodeKey) -> bool:
         return peer in self.linked
 
-    def is_failing(self, peer: PeerKey | NodeKey) -> bool:
+    def is_failing(self, peer: PeerKey | NodeKey, now: float) -> bool:
         """Whether the last dial failed, or the link broke, and no new one stands yet."""
-        want = self._wants.get(PeerKey(peer))
-        return want is not None and want.failures > 0 and peer not in self.linked
+        peer = PeerKey(peer)
+        if peer in self.linked:
+            return False
+        want = self._wants.get(peer)
+        if want is not None and want.failures > 0:
+            return True
+        return now < self._failed.get(peer, -1.0)
 
     @property
     def relays(self) -> list[PeerKey]:
         return [peer for peer, linked in self.linked.items() if linked.is_relay]
 
-    def want(self, user: Hashable, contact: RelayContact, now: float, out: Effects) -> None:
-        """``user`` needs a link to this relay until it releases it."""
+    def want(self, user: Hashable, contact: RelayContact, now: float, out: Effects) -> bool:
+        """``user`` needs a link to this relay until it releases it. False when as many as may be are wanted already."""
         peer = PeerKey(contact.node_key)
         want = self._wants.get(peer)
         if want is None:
+            if len(self._wants) >= LINKS_MAX:
+                return False
             want = self._wants[peer] = _Want(contact)
         want.contact = contact
         want.users.add(user)
         self._dial(peer, want, now, out)
+        return True
 
     def release(self, user: Hashable, peer: PeerKey | NodeKey) -> None:
         """``user`` no longer needs it. The link itself ends by idleness."""
@@ -91,18 +109,33 @@ class Connector:
         if want is not None:
             want.failures = 0
             want.dialling_until = -1.0
+        self._failed.pop(event.peer, None)
 
-    def lost(self, peer: PeerKey, retry_after_seconds: float | None, now: float) -> None:
-        """The link broke or the dial failed: plan the next try if anyone still wants it."""
-        self.linked.pop(peer, None)
+    def lost(self, peer: PeerKey, retry_after_seconds: float | None, now: float, *, idle: bool = False) -> bool:
+        """The link broke or the dial failed: plan the next try if anyone still wants it.
+
+        ``idle``: it was closed because nobody used it, which is no failure. Returns whether this is news: there was a
+        link, or it is the first dial to fail.
+        """
+        linked = self.linked.pop(peer, None)
+        was_linked = linked is not None
         want = self._wants.get(peer)
+        if not idle and (linked is None or linked.is_relay):
+            self._failed.pop(peer, None)
+            self._failed[peer] = now + FAILURE_REMEMBERED_SECONDS
+            if len(self._failed) > FAILED_PEERS_MAX:
+                self._failed.popitem(last=False)
         if want is None:
-            return
-        want.failures += 1
+            return was_linked
         want.dialling_until = -1.0
+        if idle:
+            self._agenda.set(("dial", peer), now)
+            return was_linked
+        want.failures += 1
         backoff = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2.0 ** min(want.failures - 1, 10))
         want.not_before = now + max(backoff, retry_after_seconds or 0.0)
         self._agenda.set(("dial", peer), want.not_before)
+        return was_linked or want.failures == 1
 
     def dial_due(self, peer: PeerKey, now: float, out: Effects) -> None:
         want = self._wants.get(peer)

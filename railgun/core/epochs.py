@@ -53,5 +53,22 @@ class EpochWindow:
         """Subscribers take their last digests here."""
         return self.accept_until
 
+    @property
+    def busy_from(self) -> float:
+        """From shortly before the epoch starts its seats are watched closely, and before that from time to time."""
+        return self.start - 0.25 * self.overlap_seconds
+
+    @property
+    def busy_until(self) -> float:
+        """Whoever's clock is right has switched long ago; half the overlap is for the others."""
+        return self.end + 0.5 * self.overlap_seconds
+
+    def is_busy(self, wall_seconds: float) -> bool:
+        return self.busy_from <= wall_seconds < self.busy_until
+
+    def next_phase(self, wall_seconds: float) -> float | None:
+        """When `is_busy` changes next, or None."""
+        return next((at for at in (self.busy_from, self.busy_until) if at > wall_seconds), None)
+
     def accepts(self, wall_seconds: float) -> bool:
         return self.accept_from <= wall_seconds < self.accept_until

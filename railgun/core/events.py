@@ -35,6 +35,15 @@ class PeerDisconnected:
     retry_after_seconds: float | None = None
 
 
+def ended_idle(reason: str) -> bool:
+    """Whether a link ended because nobody used it, at this end or the other: that is nobody's failure.
+
+    A machine that closes a link itself has forgotten the peer before the shell tells it so; what it is told of as
+    closed here is therefore the shell's doing.
+    """
+    return reason == "ClosedLocally" or reason.endswith(": idle")
+
+
 @dataclass(frozen=True, slots=True)
 class DialFailed:
     """A link that we asked for did not come up."""

@@ -5,15 +5,25 @@ Must not know: what anyone does about it.
 
 Silence counts from the oldest unanswered pulse, never from the last sign of life: a peer of which
 nothing was asked owes nothing, and a machine that itself was asleep accuses nobody.
+
+Pulses leave on a grid of a quarter second, so that a node with many peers wakes a few times a second and not once
+for each of them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 from railgun.core.agenda import Agenda, DeadlineName
-from railgun.limits import DEAD_SECONDS, PROBE_SECONDS
+from railgun.limits import DEAD_SECONDS, PROBE_SECONDS, SUSPECT_SECONDS
 from railgun.types import PeerKey
+
+GRID_SECONDS: Final = 0.25
+PATIENT_INTERVALS: Final = 1.25
+"""Of two peers that watch each other one asks, and the other asks only when that one's pulse is late."""
+_EPSILON: Final = 1e-6
 
 
 @dataclass(slots=True)
@@ -21,23 +31,35 @@ class _Watch:
     users: dict[DeadlineName, float]
     interval_seconds: float
     dead_seconds: float
+    asked_of_us_at: float
+    """When the peer last sent anything but the answer to a pulse of ours."""
     sequence: int = 0
     oldest_unanswered_at: float | None = None
-    last_heard_at: float = 0.0
+    is_suspect: bool = False
 
 
 class Liveness:
-    """Watches peers; the owner sends the pulses that `due` names and acts on the deaths."""
+    """Watches peers; the owner sends the pulses that `pulse_due` names and acts on the deaths."""
 
-    def __init__(self, agenda: Agenda) -> None:
+    def __init__(self, agenda: Agenda, own_key: PeerKey | None) -> None:
+        """``own_key``: a relay's; of two relays the one with the smaller key asks. None for clients, which nobody
+        watches: they ask always."""
         self._agenda = agenda
+        self._own_key = own_key
         self._watches: dict[PeerKey, _Watch] = {}
+        self._phase: float | None = None
+        """Where this node's grid lies: at its first watch, so that not all nodes wake at once."""
+
+    def __len__(self) -> int:
+        return len(self._watches)
 
     def watch(self, peer: PeerKey, user: DeadlineName, interval_seconds: float, now: float) -> None:
         """Watch a connected peer on behalf of ``user``; the shortest of all users' intervals holds."""
+        if self._phase is None:
+            self._phase = now % GRID_SECONDS
         standing = self._watches.get(peer)
         if standing is None:
-            self._watches[peer] = _Watch({user: interval_seconds}, interval_seconds, DEAD_SECONDS, last_heard_at=now)
+            self._watches[peer] = _Watch({user: interval_seconds}, interval_seconds, DEAD_SECONDS, now)
             self._agenda.set(("pulse", peer), now)
             return
         standing.users[user] = interval_seconds
@@ -57,55 +79,81 @@ class Liveness:
             self.forget(peer)
 
     def forget(self, peer: PeerKey) -> None:
+        """The peer is gone. Idempotent."""
         if self._watches.pop(peer, None) is not None:
             self._agenda.cancel(("pulse", peer))
             self._agenda.cancel(("silence", peer))
 
-    def heard(self, peer: PeerKey, now: float) -> None:
-        """Anything at all arrived from the peer."""
+    def is_suspect(self, peer: PeerKey) -> bool:
+        """Whether it has not answered for SUSPECT_SECONDS."""
         watch = self._watches.get(peer)
-        if watch is not None:
-            watch.last_heard_at = now
-            watch.oldest_unanswered_at = None
-            watch.dead_seconds = DEAD_SECONDS
+        return watch is not None and watch.is_suspect
 
-    def probe(self, peer: PeerKey, now: float) -> bool:
-        """Somebody says it is dead: ask at once and wait only PROBE_SECONDS. False if not watched."""
+    def heard(self, peer: PeerKey, now: float, *, answer: bool = False) -> None:
+        """Something arrived from the peer; ``answer``: it was no more than the echo of a pulse of ours."""
         watch = self._watches.get(peer)
         if watch is None:
+            return
+        if watch.oldest_unanswered_at is not None:
+            watch.oldest_unanswered_at = None
+            watch.dead_seconds = DEAD_SECONDS
+            watch.is_suspect = False
+        if not answer:
+            watch.asked_of_us_at = now
+
+    def probe(self, peer: PeerKey, now: float) -> bool:
+        """Somebody says it is dead: ask at once and wait only PROBE_SECONDS. False if not watched, or asked just now.
+
+        A peer that is asked already is not asked again: notices must not keep a silence from being counted.
+        """
+        watch = self._watches.get(peer)
+        if watch is None or watch.dead_seconds == PROBE_SECONDS:
             return False
         watch.dead_seconds = PROBE_SECONDS
-        watch.oldest_unanswered_at = None
+        if watch.oldest_unanswered_at is not None:
+            deadline = min(watch.oldest_unanswered_at + DEAD_SECONDS, now + PROBE_SECONDS)
+            watch.oldest_unanswered_at = deadline - PROBE_SECONDS
+            self._agenda.set_earlier(("silence", peer), deadline)
+        watch.asked_of_us_at = -math.inf
         self._agenda.set(("pulse", peer), now)
         return True
 
     def pulse_due(self, peer: PeerKey, now: float) -> int | None:
-        """The sequence number of the pulse to send now, or None when none is owed.
-
-        None is owed to a peer that is not watched, or was heard within the interval: of two peers that watch each
-        other one ends up asking and the other answering.
-        """
+        """The sequence number of the pulse to send now, or None when none is owed."""
         watch = self._watches.get(peer)
         if watch is None:
             return None
-        quiet_until = watch.last_heard_at + watch.interval_seconds
-        if watch.oldest_unanswered_at is None and watch.sequence and now < quiet_until - 0.05:
-            self._agenda.set(("pulse", peer), quiet_until)
-            return None
+        is_patient = self._own_key is not None and self._own_key > peer
+        if is_patient and watch.oldest_unanswered_at is None and watch.sequence:
+            quiet_until = watch.asked_of_us_at + PATIENT_INTERVALS * watch.interval_seconds
+            if now < quiet_until - _EPSILON:
+                self._agenda.set(("pulse", peer), self._on_grid(max(quiet_until, now) + GRID_SECONDS / 2))
+                return None
         watch.sequence += 1
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
-            self._agenda.set(("silence", peer), now + watch.dead_seconds)
-        self._agenda.set(("pulse", peer), now + min(watch.interval_seconds, watch.dead_seconds))
+            first = watch.dead_seconds if watch.dead_seconds < SUSPECT_SECONDS else SUSPECT_SECONDS
+            self._agenda.set(("silence", peer), now + first)
+        # The pulse that may be lost is repeated within a probe's short wait.
+        wait = min(watch.interval_seconds, watch.dead_seconds / 2)
+        self._agenda.set(("pulse", peer), now + wait if wait < 2 * GRID_SECONDS else self._on_grid(now + wait))
         return watch.sequence
 
     def silence_due(self, peer: PeerKey, now: float) -> bool:
-        """Whether the peer is dead; if it is merely younger than the deadline, watch on."""
+        """Whether the peer is dead; if it is merely suspect (see `is_suspect`), or has answered, watch on."""
         watch = self._watches.get(peer)
         if watch is None or watch.oldest_unanswered_at is None:
             return False
         deadline = watch.oldest_unanswered_at + watch.dead_seconds
-        if now + 1e-9 < deadline:
-            self._agenda.set(("silence", peer), deadline)
+        if now + _EPSILON < deadline:
+            suspect_at = watch.oldest_unanswered_at + SUSPECT_SECONDS
+            watch.is_suspect = now + _EPSILON >= suspect_at
+            later = suspect_at if not watch.is_suspect and suspect_at < deadline else deadline
+            self._agenda.set(("silence", peer), later)
             return False
         return True
+
+    def _on_grid(self, at: float) -> float:
+        """The nearest moment of the grid, so that a second's interval stays one."""
+        phase = self._phase or 0.0
+        return round((at - phase) / GRID_SECONDS) * GRID_SECONDS + phase

@@ -143,7 +143,7 @@ class NodeDirectory:
     def _keep_homes(self, now: float, out: Effects) -> None:
         """Keep links to a few relays, whatever else this node does."""
         most = HOME_RELAYS_OF_RELAY if self._own_ad is not None else HOME_RELAYS_OF_CLIENT
-        for node_key in [key for key in self._homes if self.connector.is_failing(key)]:
+        for node_key in [key for key in self._homes if self.connector.is_failing(key, now)]:
             if len(self.directory) > len(self._homes):
                 del self._homes[node_key]
                 self.connector.release(HOME, node_key)

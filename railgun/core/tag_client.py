@@ -1,6 +1,6 @@
 """A client at one tag: attached to its seats from warm-up to last digests.
 
-Owns: which seats are primary and secondary, subscriptions, audits, the tag's phases (spec: message way).
+Owns: which seats are primary and secondary, subscriptions, audits, the tag's phases (spec: delivery).
 Must not know: what envelopes hold, rooms. Parts: `intake` (receiving), `publisher` (sending).
 """
 
@@ -110,7 +110,7 @@ class TagClient:
 
     def settle(self, now: float, out: Effects) -> None:
         """Bring links and subscriptions to what they should be. Idempotent; call after any change."""
-        desired = self._desired()
+        desired = self._desired(now)
         connector = self._context.connector
         for rank, ad in enumerate(desired):
             mode = SubscriptionMode.PRIMARY if rank == 0 else SubscriptionMode.SECONDARY
@@ -158,13 +158,13 @@ class TagClient:
             attachment.subscribed = False
             self.settle(now, out)
 
-    def _desired(self) -> list[Ad]:
+    def _desired(self, now: float) -> list[Ad]:
         """Primary and secondary: the first two in our own order that are not known to fail."""
         connector = self._context.connector
         seats = {ad.node_key: ad for ad in self.committee.seats}
         ordered = [seats[seat] for seat in rank_for_handle(self.handle, seats)]
-        live = [ad for ad in ordered if not connector.is_failing(ad.node_key)]
-        live += [ad for ad in self.committee.standbys if not connector.is_failing(ad.node_key)][: max(0, 2 - len(live))]
+        live = [ad for ad in ordered if not connector.is_failing(ad.node_key, now)]
+        live += [ad for ad in self.committee.standbys if not connector.is_failing(ad.node_key, now)][: max(0, 2 - len(live))]
         return live[:2]
 
     def _ask(self, seat: NodeKey, attachment: _Attachment, now: float, out: Effects) -> None:
@@ -233,7 +233,7 @@ class TagClient:
     def refused(self, peer: PeerKey, frame: Refused, now: float, out: Effects) -> list[Outgoing]:
         """A seat refused something of this tag. Returns envelopes that came too late for it."""
         seat = NodeKey(peer)
-        if frame.code is RefusalCode.MALFORMED and frame.ids is not None:
+        if frame.code is RefusalCode.NOT_HELD and frame.ids is not None:
             self.intake.absent(seat, frame.ids)
             return []
         attachment = self._attachments.get(seat)

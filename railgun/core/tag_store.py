@@ -9,7 +9,7 @@ refused on arrival instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from railgun.limits import TAG_BYTES_MAX
@@ -35,6 +35,7 @@ class Held:
     publishers: list[PeerKey] = field(default_factory=list)
     holders: set[NodeKey] = field(default_factory=set)
     receipts: dict[NodeKey, Receipt] = field(default_factory=dict)
+    unranked_receipts: int = 0
 
     def add_publisher(self, peer: PeerKey) -> None:
         """Remember who waits for receipts; the oldest gives way."""
@@ -95,7 +96,3 @@ class TagStore:
     def since(self, first_number: int) -> Iterator[Held]:
         """All held with a number from ``first_number`` on, in order."""
         return iter(self._by_number[max(first_number, 1) - 1 :])
-
-    def unknown(self, ids: Iterable[EnvelopeId]) -> Sequence[EnvelopeId]:
-        """Those of ``ids`` that are not held, in their order."""
-        return [envelope_id for envelope_id in ids if envelope_id not in self._by_id]

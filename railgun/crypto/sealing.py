@@ -23,6 +23,7 @@ from railgun.wire.envelope import (
     NONCE_BYTES,
     EnvelopeHeader,
     Inner,
+    ParsedEnvelope,
     pack_header,
     pack_inner,
     parse_envelope,
@@ -75,6 +76,21 @@ def envelope_id(data: bytes) -> EnvelopeId:
     return EnvelopeId(content_hash(parse_envelope(data).signed_part)[:ENVELOPE_ID_BYTES])
 
 
+def signed_digest(envelope: ParsedEnvelope) -> bytes:
+    """BLAKE2b-256 of all that the signature covers, 32 bytes; the id is its beginning. Hash once, use twice."""
+    return content_hash(envelope.signed_part)
+
+
+def id_of_digest(digest: bytes) -> EnvelopeId:
+    """The envelope's id, 16 bytes, from `signed_digest`."""
+    return EnvelopeId(digest[:ENVELOPE_ID_BYTES])
+
+
+def is_signed(envelope: ParsedEnvelope, digest: bytes) -> bool:
+    """Whether a holder of r_e signed it; ``digest`` is its `signed_digest`."""
+    return verify_digest(envelope.tag, ENVELOPE_LABEL, digest, envelope.signature)
+
+
 def open_envelope(keys: EpochKeys, data: bytes) -> Inner:
     """What a member reads.
 
@@ -82,7 +98,11 @@ def open_envelope(keys: EpochKeys, data: bytes) -> Inner:
         CryptoError: the envelope belongs to other keys, or was altered.
         MalformedInput: its layout is wrong, or a holder of the epoch's keys sealed nonsense.
     """
-    envelope = parse_envelope(data)
+    return open_parsed(keys, parse_envelope(data))
+
+
+def open_parsed(keys: EpochKeys, envelope: ParsedEnvelope) -> Inner:
+    """As `open_envelope`, of an envelope that is parsed already."""
     if envelope.tag != keys.tag or envelope.epoch_start != keys.start:
         raise CryptoError
     try:
