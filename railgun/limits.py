@@ -222,6 +222,8 @@ EMOJI_BYTES_MAX: Final = 64
 FILE_NAME_BYTES_MAX: Final = 255
 MESSAGE_IDS_PER_CONTENT_MAX: Final = 256
 """Ids in one `heads` or `want`."""
+MESSAGES_REMEMBERED_MAX: Final = 4_096
+"""Ids by which a device tells whether a message's parents have come."""
 RECENT_MESSAGES_MAX: Final = 16
 """Newest messages that nothing refers to yet; beyond it the oldest is no longer named as a parent."""
 

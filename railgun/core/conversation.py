@@ -43,6 +43,7 @@ from railgun.limits import (
     KEY_REQUEST_TIMES_MAX,
     KEY_REQUESTS_MAX,
     MESSAGE_PARENTS_MAX,
+    MESSAGES_REMEMBERED_MAX,
     RECENT_MESSAGES_MAX,
     UNKNOWN_SESSION_ENVELOPES_MAX,
 )
@@ -415,7 +416,7 @@ class Conversation:
         self._heads = [head for head in self._heads if head not in replaced and head != name]
         self._heads = [*self._heads, name][-RECENT_MESSAGES_MAX:]
         self._recent[name] = None
-        while len(self._recent) > UNKNOWN_SESSION_ENVELOPES_MAX:
+        while len(self._recent) > MESSAGES_REMEMBERED_MAX:
             self._recent.popitem(last=False)
         return [Write(OUTBOUND, self._room + _HEADS_KEY, _HEADS_ROWS.encode(_Heads(tuple(self._heads))))]
 

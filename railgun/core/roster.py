@@ -82,6 +82,7 @@ class Roster:
         self._pending: OrderedDict[bytes, StoredEntry] = OrderedDict()
         self._prekeys: dict[DeviceKey, PrekeyRecord] = {}
         self._resolved: Resolved | None = None
+        self._admins_seen: frozenset[DeviceKey] = frozenset()
 
     @staticmethod
     def load(room: RoomId, rows: Iterable[tuple[bytes, bytes]]) -> Roster:
@@ -154,7 +155,7 @@ class Roster:
         if len(self._by_hash) >= ROSTER_ENTRIES_MAX:
             return "the roster is full"
         # Half is kept for admins: a member who floods the roster must not keep its own removal out.
-        if len(self._by_hash) >= ROSTER_ENTRIES_MAX // 2 and stored.author not in self._admins():
+        if len(self._by_hash) >= ROSTER_ENTRIES_MAX // 2 and not self._was_admin(stored.author):
             return "the roster is full but for admins"
         variants = self._tree.get(stored.author, {}).get(stored.number, {})
         forked_enough = len(variants) >= ROSTER_FORKS_PER_NUMBER_MAX and stored.hash > max(variants)
@@ -162,8 +163,11 @@ class Roster:
             return "its author has forked too often here"
         return ""
 
-    def _admins(self) -> dict[DeviceKey, int]:
-        return {} if self._creation is None else self._resolve().standing.admins
+    def _was_admin(self, author: DeviceKey) -> bool:
+        """Whether ``author`` was an admin when last looked; looks again only where it was not."""
+        if author not in self._admins_seen and self._creation is not None:
+            self._admins_seen = frozenset(self._resolve().standing.admins)
+        return author in self._admins_seen
 
     def _file(self, stored: StoredEntry) -> tuple[bool, tuple[Write, ...]]:
         """Put an entry in its place; whether it forks its chain, and what to persist."""

@@ -378,6 +378,43 @@ def test_prekeys_are_signed_and_the_newest_counts() -> None:
     assert roster.prekey(EMIL.key) is None
 
 
+def test_a_member_who_floods_the_roster_cannot_keep_its_own_removal_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railgun.core.roster.ROSTER_ENTRIES_MAX", 20)
+    roster = r.new_roster(ANNA)
+    r.add(roster, ANNA, BERT)
+    for _ in range(8):
+        r.invite(roster, BERT, SEED)
+    with pytest.raises(UsageError, match="full but for admins"):
+        r.invite(roster, BERT, SEED)
+    r.remove(roster, ANNA, BERT)
+    assert names(roster.state(r.DAY)) == {"anna"}
+    for _ in range(9):
+        r.invite(roster, ANNA, SEED)
+    with pytest.raises(UsageError, match="roster is full"):
+        r.invite(roster, ANNA, SEED)
+
+
+def test_one_author_cannot_write_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railgun.core.roster.ROSTER_ENTRIES_PER_AUTHOR_MAX", 3)
+    roster = r.new_roster(ANNA)
+    for _ in range(3):
+        r.invite(roster, ANNA, SEED)
+    with pytest.raises(UsageError, match="too much"):
+        r.invite(roster, ANNA, SEED)
+
+
+def test_at_most_so_many_devices_and_admins_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railgun.core.roster_state.ROOM_DEVICES_MAX", 3)
+    monkeypatch.setattr("railgun.core.roster_removals.ROOM_ADMINS_MAX", 2)
+    roster = r.new_roster(ANNA)
+    r.add(roster, ANNA, BERT, admin=True)
+    r.add(roster, ANNA, CARA)
+    r.add(roster, BERT, DORA, admin=True)
+    state = roster.state(r.DAY)
+    assert names(state) == {"anna", "bert", "cara"}
+    assert set(state.admins) == {ANNA.key, BERT.key}
+
+
 def test_secrets_stay_out_of_repr() -> None:
     roster = r.new_roster(ANNA)
     stored = r.invite(roster, ANNA, SEED).added[0]

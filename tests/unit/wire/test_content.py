@@ -22,6 +22,7 @@ from railgun.wire.content import (
     encode_content,
     split_content,
 )
+from railgun.wire.roster import ENTRIES, JOIN_REQUESTS, PREKEYS, SIGNED_ENTRIES
 from railgun.wire.sealed import ANSWERS, DAY_SECRETS, SEALED_BODIES, SIGNED_ANSWERS
 
 ID = MessageId(b"i" * 16)
@@ -84,7 +85,8 @@ def test_unknown_types_are_kept_as_they_came() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_value_or_the_one_error(data: bytes) -> None:
-    for decode in (decode_content, SEALED_BODIES.decode, ANSWERS.decode, SIGNED_ANSWERS.decode, DAY_SECRETS.decode):
+    codecs = (SEALED_BODIES, ANSWERS, SIGNED_ANSWERS, DAY_SECRETS, ENTRIES, SIGNED_ENTRIES, PREKEYS, JOIN_REQUESTS)
+    for decode in (decode_content, *(codec.decode for codec in codecs)):
         try:
             decode(data)
         except MalformedInput:
@@ -102,7 +104,9 @@ values = st.recursive(
 def test_any_value_is_content_or_the_one_error(
     kind: int, fields: list[cbor.Value], body: dict[int, cbor.Value]
 ) -> None:
-    for decode, value in ((decode_content, [kind, *fields]), (SEALED_BODIES.decode, {0: kind, **body})):
+    record: dict[int, cbor.Value] = {0: kind, **body}
+    cases = ((decode_content, [kind, *fields]), (SEALED_BODIES.decode, record), (ENTRIES.decode, record))
+    for decode, value in cases:
         try:
             encoded = cbor.encode(value)
         except ValueError:
