@@ -270,6 +270,9 @@ LOBBY_TURN_SECONDS: Final = 1.5
 """How long each member waits for those before it, in an order that differs by joiner, to answer in a lobby."""
 LOBBY_TURNS_MAX: Final = 16
 LOBBY_COMMITTEE: Final = 5
+ROSTER_ASK_FIRST_SECONDS: Final = 10.0
+"""After a start, before a member asks whether its roster is everyone's: what is under way has arrived by then."""
+ROSTER_ASK_AGAIN_SECONDS: Final = 3_600.0
 LOBBY_LINGER_SECONDS: Final = 1_800
 """How long members keep a spent invite's lobby open: the last one in may have missed its answer."""
 

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from railgun.core.answers import Answerer
+from railgun.core.catch_up import CatchUp
 from railgun.core.conversation import Conversation, Received, ReceiveOutcome
 from railgun.core.generations import Generations, MadeGeneration, OwnDevice
 from railgun.core.lobby import Admission, LobbyHost, MadeInvite, make_invite
@@ -29,20 +31,28 @@ from railgun.core.roster import Roster
 from railgun.core.roster_state import GenerationState, RosterState
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, UsageError
-from railgun.limits import PENDING_SENDS_MAX
+from railgun.limits import PENDING_SENDS_MAX, ROSTER_ASK_AGAIN_SECONDS, ROSTER_ASK_FIRST_SECONDS
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, EnvelopeKind, MessageId, RoomId, SizeClass
-from railgun.wire.content import Content, HeadsContent, RosterContent, WantContent
+from railgun.wire.content import (
+    ROSTER_ENTRIES_PER_CONTENT_MAX,
+    Content,
+    HeadsContent,
+    RosterContent,
+    WantContent,
+)
 from railgun.wire.envelope import Inner
 from railgun.wire.roster import SECONDS_PER_DAY, LaterEntry, LeaveEntry, PrekeyRecord, RemoveEntry
 from railgun.wire.sealed import (
     SEALED_BODIES,
+    AnswerChunk,
     DayDelivery,
     GenerationDelivery,
     GenerationRequest,
     JoinPost,
     KeyRequest,
+    RosterRequest,
     SessionDelivery,
 )
 
@@ -80,6 +90,8 @@ class MemberRoom:
         self.conversation = conversation or Conversation(roster.room, tools.me, tools.sessions, tools.pickle_key)
         self._host = LobbyHost(tools.me, tools.sessions)
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
+        self._catch_up = CatchUp(roster.room, tools.sessions)
+        self._ask_roster_at: float | None = None
         self._queued: deque[_QueuedSend] = deque()
         self._bound: dict[bytes, GenerationState] = {}
         self._forget_at = 0.0
@@ -285,6 +297,11 @@ class MemberRoom:
             case GenerationRequest():
                 self._upkeep.asked(body, keys, state, now)
                 return RoomOutcome()
+            case RosterRequest():
+                self._catch_up.asked(body, keys, self.roster, state, self._me, now)
+                return RoomOutcome()
+            case AnswerChunk():
+                return self._caught_up(body, wall)
             case _:
                 return RoomOutcome()
 
@@ -321,6 +338,20 @@ class MemberRoom:
         if changed:
             outcome.add(self._roster_changed(self.state(wall), forked=forked))
             outcome.add(self._flush(wall))
+        return outcome
+
+    def _caught_up(self, chunk: AnswerChunk, wall: float) -> RoomOutcome:
+        """An answer to our question whether our roster is everyone's: file what is new, spread what others lack."""
+        caught = self._catch_up.receive(chunk, self.roster, self.generations, self._me)
+        if caught is None:
+            return RoomOutcome()
+        outcome = RoomOutcome(list(caught.writes), plan_changed=True)
+        if caught.changed:
+            outcome.add(self._roster_changed(self.state(wall), forked=False))
+        for first in range(0, len(caught.unknown), ROSTER_ENTRIES_PER_CONTENT_MAX):
+            some = caught.unknown[first : first + ROSTER_ENTRIES_PER_CONTENT_MAX]
+            outcome.add(self._spread(some, (), self.state(wall), wall))
+        outcome.add(self._flush(wall))
         return outcome
 
     def _roster_changed(self, state: RosterState, *, forked: bool) -> RoomOutcome:
@@ -381,6 +412,12 @@ class MemberRoom:
             if at is not None:
                 found[name] = at
         found["forget"] = max(self._forget_at, now)
+        if self._ask_roster_at is None:
+            self._ask_roster_at = now + ROSTER_ASK_FIRST_SECONDS
+        found["roster-ask"] = self._ask_roster_at
+        answer_at = self._catch_up.next_due()
+        if answer_at is not None:
+            found["roster-answer"] = answer_at
         return found
 
     def due(self, name: str, now: float, wall: float) -> RoomOutcome:
@@ -399,6 +436,16 @@ class MemberRoom:
                 oldest = start - self._tools.network.epoch_seconds
                 writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(wall)]
                 return RoomOutcome(writes)
+            case "roster-ask":
+                self._ask_roster_at = now + ROSTER_ASK_AGAIN_SECONDS
+                # Under every generation that we know: the others may no longer listen to the one we would send under.
+                is_in = state.member(self._me.device) is not None
+                listening = self.generations.listening(state, start) if is_in else []
+                return RoomOutcome(requests=[self._catch_up.request(self.roster, self._me, keys) for keys in listening])
+            case "roster-answer":
+                answerer = Answerer(self._me, self._tools.sessions, self._tools.entropy)
+                due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
+                return RoomOutcome(requests=due)
             case "generation-make":
                 return self._make_generation(state, start, wall)
             case "generation-ask":
