@@ -26,7 +26,6 @@ def udp_socket(contact: RelayContact, source: Source = ("127.0.0.1", 0)) -> sock
     """A socket connected to a relay, without blocking."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind(source)
     made.connect((contact.addresses[0].host, contact.addresses[0].port))
     return made
