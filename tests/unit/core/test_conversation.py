@@ -10,7 +10,9 @@ from railgun.core.conversation import ReceiveOutcome, read_message
 from railgun.core.group_sessions import Encrypted
 from railgun.core.persistence import Write
 from railgun.crypto.message_ids import message_id
-from railgun.errors import MalformedInput, UsageError
+from railgun.crypto.sealing import open_envelope
+from railgun.crypto.signing import sign
+from railgun.errors import MalformedInput, PeerError, UsageError
 from railgun.limits import (
     KEY_REQUEST_TIMES_MAX,
     MESSAGE_PARENTS_MAX,
@@ -33,7 +35,7 @@ from railgun.wire.content import (
     TypingContent,
     UnsupportedContent,
 )
-from railgun.wire.sealed import SEALED_BODIES, KeyRequest, SessionDelivery
+from railgun.wire.sealed import SEALED_BODIES, KeyRequest, SessionDelivery, session_content
 from tests.support import rosters as r
 from tests.support.members import Member, Wire, room_of
 
@@ -338,3 +340,39 @@ def test_a_message_of_a_room_that_one_is_not_in_cannot_be_prepared(room: tuple[W
             prekey_of=bert.room.prekey,
             wall=wire.wall,
         )
+
+
+def test_a_session_belongs_to_the_device_that_brought_it(room: tuple[Wire, Member, Member]) -> None:
+    """Who was given a session's key cannot pass it on as its own, nor alter a delivery."""
+    wire, anna, bert = room
+    first = len(wire.envelopes)
+    bert.say("mine")
+    wire.settle()
+    keys = next(keys for keys in anna.open_keys() if (keys.generation, keys.start) == (1, anna.start))
+    delivery = SEALED_BODIES.decode(open_envelope(keys, wire.envelopes[first]).body)
+    assert isinstance(delivery, SessionDelivery)
+    r.add(anna.room, ANNA, CARA)
+    content = session_content(anna.room.room, CARA.key, delivery.session_id, delivery.items)
+    stolen = SessionDelivery(
+        CARA.key, delivery.session_id, delivery.items, sign(CARA.seed, "railgun/session-delivery/v1", content)
+    )
+    altered = dataclasses.replace(delivery, signature=bytes(64))
+    for wrong, word in ((stolen, "someone else"), (altered, "session delivery")):
+        with pytest.raises(PeerError, match=word):
+            anna.conversation.receive_delivery(wrong, anna.state, wire.now, wire.wall)
+    other = dataclasses.replace(delivery, session_id=bytes(32))
+    with pytest.raises(PeerError, match="session delivery"):
+        anna.conversation.receive_delivery(other, anna.state, wire.now, wire.wall)
+    assert anna.conversation.receive_delivery(delivery, anna.state, wire.now, wire.wall) == []
+
+
+def test_a_new_session_starts_when_someone_left_though_no_generation_follows_yet() -> None:
+    wire = Wire()
+    _, bert, cara = room_of(wire, ANNA, BERT, CARA)
+    bert.say("to all")
+    session = session_of(bert)
+    r.leave(cara.room, CARA)
+    bert.room.insert_all(cara.room.export())
+    bert.say("to those who stayed")
+    assert session_of(bert) != session
+    assert CARA.key not in bert.conversation.sessions._given[session_of(bert)]
