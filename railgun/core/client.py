@@ -24,6 +24,7 @@ from railgun.core.events import (
     PulseReceived,
     SendBlocked,
     TimerFired,
+    ended_idle,
 )
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
@@ -32,14 +33,21 @@ from railgun.core.publisher import Outgoing, Progress
 from railgun.core.room_port import Room, RoomOutcome, SealRequest
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
-from railgun.crypto.sealing import envelope_id, open_envelope, seal_envelope
+from railgun.crypto.sealing import (
+    envelope_id,
+    id_of_digest,
+    is_signed,
+    open_parsed,
+    seal_envelope,
+    signed_digest,
+)
 from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
 from railgun.network import NetworkParameters
 from railgun.ports import Chooser, Entropy
 from railgun.types import PeerKey, RelayContact, RoomId
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
 from railgun.wire.envelope import NONCE_BYTES, parse_envelope
-from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, Subscribed
+from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, SeatDown, Subscribed
 
 WAITING_REQUESTS_MAX = 1_024
 """Seal requests of one room that wait for an epoch that may be sent under."""
@@ -62,7 +70,9 @@ class ClientMachine:
         self._entropy = entropy
         self._clock_told: float | None = None
         self._waiting: dict[RoomId, list[SealRequest]] = {}
-        context = ClientContext(self.agenda, self.connector, self.liveness, self.counters, chooser, self._views_differ)
+        context = ClientContext(
+            self.agenda, self.connector, self.liveness, self.clock, self.counters, chooser, self._views_differ
+        )
         self.tags = TagSet(context, network, directory, self.clock, entropy, chooser)
 
     # --- rooms --------------------------------------------------------------------------------
@@ -109,19 +119,29 @@ class ClientMachine:
     def handle(self, event: Event, now: float) -> Effects:
         """Take one event; return what is to be done."""
         out: Effects = []
+        kind = type(event)  # the frequent ones first, and without matching
+        if kind is FrameReceived:
+            self._frame_received(event.peer, event.frame, now, out)  # type: ignore[union-attr]
+        elif kind is PulseReceived:
+            self._pulse_received(event.peer, event.pulse, now, out)  # type: ignore[union-attr]
+        elif kind is TimerFired:
+            if self.agenda.is_current(event.generation):  # type: ignore[union-attr]
+                self.agenda.fired()
+                for name in self.agenda.take_due(now):
+                    self._due(name, now, out)
+        else:
+            self._rare(event, now, out)
+        self.agenda.arm(out)
+        return out
+
+    def _rare(self, event: Event, now: float, out: Effects) -> None:
         match event:
-            case FrameReceived(peer, frame):
-                self._frame_received(peer, frame, now, out)
-            case PulseReceived(peer, pulse):
-                self._pulse_received(peer, pulse, now, out)
-            case TimerFired(generation):
-                if self.agenda.is_current(generation):
-                    self.agenda.fired()
-                    for name in self.agenda.take_due(now):
-                        self._due(name, now, out)
             case PeerConnected():
                 self._peer_connected(event, now, out)
-            case PeerDisconnected(peer, _, retry) | DialFailed(peer, _, retry):
+            case PeerDisconnected(peer, reason, retry):
+                if self.connector.is_linked(peer):
+                    self._peer_gone(peer, retry, now, out, idle=ended_idle(reason))
+            case DialFailed(peer, _, retry):
                 self._peer_gone(peer, retry, now, out)
             case FrameMalformed(peer, detail):
                 self.counters.malformed_frames += 1
@@ -132,8 +152,6 @@ class ClientMachine:
                 self._clock_read(offset, now, out)
             case _:
                 pass
-        self.agenda.arm(out)
-        return out
 
     @property
     def turn_due(self) -> bool:
@@ -145,12 +163,15 @@ class ClientMachine:
         return {"tags": len(self.tags), "agenda": len(self.agenda), "linked": len(self.connector.linked)}
 
     def _clock_read(self, wall_minus_monotonic_seconds: float, now: float, out: Effects) -> None:
-        first = not self.clock.was_read
         self.clock.read(wall_minus_monotonic_seconds)
         self.directory.started(self.clock.wall(now), now, out)
-        if first:
-            for room in self.rooms.values():
-                self._plan(room, now, out)
+        self._plan_all(now, out)
+
+    def _plan_all(self, now: float, out: Effects) -> None:
+        """The clock was set: what is open, and when it ends, may be different."""
+        self.tags.clock_moved(now)
+        for room in list(self.rooms.values()):
+            self._plan(room, now, out)
 
     def _peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
         self.connector.connected(event, now)
@@ -169,12 +190,13 @@ class ClientMachine:
             self._clock_told = correction
             out.append(Notify(ClockCorrected(correction, abs(correction) > half_overlap)))
         if abs(correction - before) > 0.05:
-            for room in self.rooms.values():
-                self._plan(room, now, out)
+            self._plan_all(now, out)
 
-    def _peer_gone(self, peer: PeerKey, retry_after_seconds: float | None, now: float, out: Effects) -> None:
+    def _peer_gone(
+        self, peer: PeerKey, retry_after_seconds: float | None, now: float, out: Effects, *, idle: bool = False
+    ) -> None:
         self.liveness.forget(peer)
-        self.connector.lost(peer, retry_after_seconds, now)
+        self.connector.lost(peer, retry_after_seconds, now, idle=idle)
         self.directory.peer_gone(peer)
         self.tags.peer_gone(peer, now, out)
 
@@ -182,15 +204,18 @@ class ClientMachine:
         self.directory.views_differ(peer, self.clock.wall(now), now, out)
 
     def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
+        if name[0] == "pulse":
+            sequence = self.liveness.pulse_due(name[1], now)
+            if sequence is not None:
+                out.append(SendPulse(name[1], Pulse(sequence, 0, True, ())))
+            return
         match name:
-            case ("pulse", peer):
-                sequence = self.liveness.pulse_due(peer, now)
-                if sequence is not None:
-                    out.append(SendPulse(peer, Pulse(sequence, 0, True, ())))
             case ("silence", peer):
                 if self.liveness.silence_due(peer, now):
                     out.append(Disconnect(peer, RefusalCode.REPLACED))
                     self._peer_gone(peer, None, now, out)
+                elif self.liveness.is_suspect(peer):
+                    self.tags.peer_suspect(peer, now, out)
             case ("dial", peer):
                 self.connector.dial_due(peer, now, out)
             case ("plan", room_id):
@@ -205,8 +230,10 @@ class ClientMachine:
             case _:
                 if not self.tags.due(name, now, out):
                     self.directory.due(name, self.clock.wall(now), now, out)
-        if self.directory.take_changed():
-            self.tags.directory_changed(now, out)
+                    self.directory.take_changed()
+                    # Not only after changes: while a network is young, ads begin to count by the clock.
+                    self.tags.directory_changed(now, out)
+        self._reseal(self.tags.take_orphans(), now, out)
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -216,7 +243,7 @@ class ClientMachine:
             match frame:
                 case Deliver():
                     self._deliver(peer, frame, now, out)
-                case Digest() | Subscribed() | Receipt() | Refused():
+                case Digest() | Subscribed() | Receipt() | Refused() | SeatDown():
                     self._tag_frame(peer, frame, now, out)
                 case DirectoryRanges() | DirectoryIds() | AdsPush() | AdsRequest():
                     self.directory.frame_received(peer, frame, self.clock.wall(now), now, out)
@@ -229,7 +256,7 @@ class ClientMachine:
                 out.append(PenalisePeer(peer, error.code, error.detail, error.penalty_points))
 
     def _tag_frame(
-        self, peer: PeerKey, frame: Digest | Subscribed | Receipt | Refused, now: float, out: Effects
+        self, peer: PeerKey, frame: Digest | Subscribed | Receipt | Refused | SeatDown, now: float, out: Effects
     ) -> None:
         tag = self.tags.get(frame.tag)
         if tag is None:
@@ -240,35 +267,40 @@ class ClientMachine:
             case Subscribed():
                 self.tags.subscribed(tag, peer, frame, now, out)
             case Receipt():
-                for progress in tag.receipt(frame):
+                for progress in tag.receipt(frame, now):
                     self._progress(progress, tag, now, out)
+            case SeatDown():
+                tag.seat_down(peer, frame.seat, now)
             case Refused():
                 self._reseal([(self.tags.room_of(tag), item) for item in tag.refused(peer, frame, now, out)], now, out)
 
     def _deliver(self, peer: PeerKey, frame: Deliver, now: float, out: Effects) -> None:
-        header = parse_envelope(frame.envelope).header
-        tag = self.tags.get(header.tag)
+        envelope = parse_envelope(frame.envelope)
+        tag = self.tags.get(envelope.tag)
         if tag is None:
             return
-        item = envelope_id(frame.envelope)
+        digest = signed_digest(envelope)
+        item = id_of_digest(digest)
         if not tag.deliver(peer, frame, item):
             return
         room = self.rooms.get(self.tags.room_of(tag))
         if room is None:
             return
         try:
-            inner = open_envelope(tag.keys, frame.envelope)
+            inner = open_parsed(tag.keys, envelope)
         except (CryptoError, MalformedInput) as error:
-            # Whoever sealed it held r_e but not K_e, or the seat altered it: a member's garbage and a seat's are
-            # told apart by asking another seat, which `forget` makes the intake do.
             self.counters.unopenable += 1
+            if is_signed(envelope, digest):
+                return  # a member's garbage: its seat could not know
             tag.intake.forget(item)
-            raise PeerError(RefusalCode.BAD_SIGNATURE, "envelope does not open", penalty_points=5) from error
+            raise PeerError(
+                RefusalCode.BAD_SIGNATURE, "an envelope that no member sealed", penalty_points=20
+            ) from error
         outcome = room.envelope_opened(self.tags.plan_of(tag), inner, now, self.clock.wall(now))
         self._apply(room, outcome, now, out)
 
     def _pulse_received(self, peer: PeerKey, pulse: Pulse, now: float, out: Effects) -> None:
-        self.liveness.heard(peer, now)
+        self.liveness.heard(peer, now, answer=not pulse.wants_echo)
         for entry in pulse.numbers:
             tag = self.tags.get(entry.tag)
             if tag is not None:

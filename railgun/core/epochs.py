@@ -54,6 +54,11 @@ class EpochWindow:
         return self.accept_until
 
     @property
+    def reseal_at(self) -> float:
+        """What is short of a majority here is sealed again in the next epoch."""
+        return self.end + 0.5 * self.overlap_seconds
+
+    @property
     def busy_from(self) -> float:
         """From shortly before the epoch starts its seats are watched closely, and before that from time to time."""
         return self.start - 0.25 * self.overlap_seconds

@@ -18,13 +18,21 @@ from railgun.errors import MalformedInput
 from railgun.limits import (
     HIDDEN_GRACE_SECONDS,
     PULLS_PER_FRAME_MAX,
+    SUSPECTS_MAX,
     TAG_IDS_MAX,
+    UNSEEN_PER_SEAT_MAX,
     UNSEEN_PULL_DELAY_SECONDS,
 )
 from railgun.types import EnvelopeId, NodeKey, PeerKey, Tag
 from railgun.wire.frames import Digest, Pull
 
 PULL_RETRY_SECONDS = 1.0
+PULL_RETRY_SECONDS_MAX = 30.0
+PULL_TRIES_MAX = 8
+"""An id that nobody brings in so many tries is no envelope; if it is one after all, it will be named again."""
+CLOSING_GRACE_SECONDS = 1.5
+"""At a tag's end publishes ceased long ago, and little time is left."""
+_EPSILON = 1e-6
 UNNAMED = bytes(8)
 """Incarnation of a numbering whose seat has not named it yet."""
 
@@ -41,10 +49,17 @@ class SeatLog:
     beyond: set[int] = field(default_factory=set)
     last_number: int = 0
     ids: set[EnvelopeId] = field(default_factory=set)
+    """What it has named, one id a number: naming another under a number known already counts for nothing."""
+    unseen: int = 0
+    """Ids it was the first to name that we still lack."""
+    stalls: int = 0
+    """Pulls of missing numbers in a row that brought nothing."""
+    stalled_at: int = 0
 
-    def know(self, number: int) -> None:
-        if number <= self.contiguous:
+    def know(self, number: int, envelope_id: EnvelopeId) -> None:
+        if number <= self.contiguous or number in self.beyond:
             return
+        self.ids.add(envelope_id)
         self.beyond.add(number)
         while self.contiguous + 1 in self.beyond:
             self.contiguous += 1
@@ -65,6 +80,7 @@ class SeatLog:
 @dataclass(slots=True)
 class _Unseen:
     due_at: float
+    first_source: NodeKey
     sources: list[NodeKey]
     tries: int = 0
 
@@ -106,7 +122,7 @@ class Intake:
         if log is not None and log.incarnation == UNNAMED:
             log.incarnation = incarnation
         if log is None or log.incarnation != incarnation:
-            log = self.logs[seat] = SeatLog(incarnation)
+            log = self.logs[seat] = SeatLog(incarnation, unseen=0 if log is None else log.unseen)
         self._numbered(seat, log, last_number, now)
 
     def pulse(self, seat: NodeKey, last_number: int, now: float) -> None:
@@ -128,8 +144,7 @@ class Intake:
         log = self.logs.get(seat)
         if log is not None:
             self._check_number(number)
-            log.know(number)
-            log.ids.add(envelope_id)
+            log.know(number, envelope_id)
         if envelope_id in self._seen:
             self._counters.duplicates_dropped += 1
             return False
@@ -140,8 +155,10 @@ class Intake:
         """What a seat delivered under this id was no good: take it from anyone else who offers it."""
         self._seen.discard(envelope_id)
 
-    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool) -> None:
+    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool, closing: bool = False) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
+
+        ``audited``: the seat is none of ours, and what it names ours must have named too; ``closing``: very soon.
 
         Raises:
             MalformedInput: numbers run further than a tag's ids may.
@@ -150,22 +167,35 @@ class Intake:
         if log is None:
             return
         self._check_number(frame.first_number + len(frame.ids))
+        grace = CLOSING_GRACE_SECONDS if closing else HIDDEN_GRACE_SECONDS
         for offset, envelope_id in enumerate(frame.ids):
-            log.know(frame.first_number + offset)
-            log.ids.add(envelope_id)
-            if envelope_id in self._seen:
+            if envelope_id not in self._seen and not self._note_unseen(seat, log, envelope_id, now):
+                # Not noted as known either: the gap in its numbering brings it back later.
+                log.last_number = max(log.last_number, frame.first_number + offset)
                 continue
-            unseen = self._unseen.get(envelope_id)
-            if unseen is None:
-                if len(self._unseen) >= TAG_IDS_MAX:
-                    raise MalformedInput("more ids than a tag can hold")
-                unseen = self._unseen[envelope_id] = _Unseen(now + UNSEEN_PULL_DELAY_SECONDS, [])
-                self._agenda.set_earlier(("unseen", self._tag), unseen.due_at)
-            if seat not in unseen.sources:
-                unseen.sources.append(seat)
-            if audited:
-                self._suspects.setdefault(envelope_id, now + HIDDEN_GRACE_SECONDS)
-                self._agenda.set_earlier(("hidden", self._tag), now + HIDDEN_GRACE_SECONDS)
+            log.know(frame.first_number + offset, envelope_id)
+            if audited and envelope_id not in self._suspects and len(self._suspects) < SUSPECTS_MAX:
+                self._suspects[envelope_id] = now + grace
+                self._agenda.set_earlier(("hidden", self._tag), now + grace)
+        self._watch_gap(seat, log, now)
+
+    def _note_unseen(self, seat: NodeKey, log: SeatLog, envelope_id: EnvelopeId, now: float) -> bool:
+        unseen = self._unseen.get(envelope_id)
+        if unseen is None:
+            if log.unseen >= UNSEEN_PER_SEAT_MAX:
+                return False
+            log.unseen += 1
+            unseen = self._unseen[envelope_id] = _Unseen(now + UNSEEN_PULL_DELAY_SECONDS, seat, [])
+            self._agenda.set_earlier(("unseen", self._tag), unseen.due_at)
+        if seat not in unseen.sources:
+            unseen.sources.append(seat)
+        return True
+
+    def _drop_unseen(self, envelope_id: EnvelopeId) -> None:
+        unseen = self._unseen.pop(envelope_id, None)
+        log = None if unseen is None else self.logs.get(unseen.first_source)
+        if log is not None:
+            log.unseen = max(0, log.unseen - 1)
 
     def absent(self, seat: NodeKey, ids: tuple[EnvelopeId, ...]) -> None:
         """A seat does not hold what it was asked for: ask another."""
@@ -177,8 +207,11 @@ class Intake:
     def pull_unseen(self, linked: list[NodeKey], now: float, out: Effects) -> None:
         """Ask for the ids that nobody has delivered in time."""
         by_seat: dict[NodeKey, list[EnvelopeId]] = {}
-        for envelope_id, unseen in self._unseen.items():
-            if unseen.due_at > now + 1e-9:
+        for envelope_id, unseen in list(self._unseen.items()):
+            if unseen.due_at > now + _EPSILON:
+                continue
+            if unseen.tries >= PULL_TRIES_MAX:
+                self._drop_unseen(envelope_id)
                 continue
             sources = [seat for seat in unseen.sources if seat in linked] or linked
             if sources:
@@ -194,21 +227,26 @@ class Intake:
             self._agenda.set_earlier(("unseen", self._tag), min(item.due_at for item in self._unseen.values()))
 
     def pull_gaps(self, seat: NodeKey, now: float, out: Effects) -> None:
-        """Ask a seat for numbers of its own that never arrived."""
+        """Ask a seat for numbers of its own that never arrived; ever more rarely if it does not bring them."""
         log = self.logs.get(seat)
         if log is None:
             return
         missing = log.missing(PULLS_PER_FRAME_MAX)
-        if missing:
-            self._counters.pulled += len(missing)
-            out.append(SendFrame((PeerKey(seat),), Pull(self._tag, tuple(missing), ())))
-            self._agenda.set(("gap", self._tag, seat), now + PULL_RETRY_SECONDS)
+        if not missing:
+            log.stalls = 0
+            return
+        log.stalls = log.stalls + 1 if log.contiguous == log.stalled_at else 0
+        log.stalled_at = log.contiguous
+        self._counters.pulled += len(missing)
+        out.append(SendFrame((PeerKey(seat),), Pull(self._tag, tuple(missing), ())))
+        wait = min(PULL_RETRY_SECONDS_MAX, PULL_RETRY_SECONDS * 2.0 ** min(max(0, log.stalls - 2), 10))
+        self._agenda.set(("gap", self._tag, seat), now + wait)
 
     def hidden_by(self, own_seats: list[NodeKey], now: float) -> list[tuple[NodeKey, EnvelopeId]]:
         """Which of our seats never named an id that another seat did, after time enough to exchange it."""
         found = []
         for envelope_id, due_at in list(self._suspects.items()):
-            if due_at > now + 1e-9:
+            if due_at > now + _EPSILON:
                 continue
             del self._suspects[envelope_id]
             if envelope_id not in self._seen:
@@ -227,12 +265,16 @@ class Intake:
         if last_number > TAG_IDS_MAX:
             return
         log.last_number = max(log.last_number, last_number)
-        if log.contiguous < log.last_number:
-            self._agenda.set_earlier(("gap", self._tag, seat), now + UNSEEN_PULL_DELAY_SECONDS)
+        self._watch_gap(seat, log, now)
+
+    def _watch_gap(self, seat: NodeKey, log: SeatLog, now: float) -> None:
+        name = ("gap", self._tag, seat)
+        if log.contiguous < log.last_number and not self._agenda.is_set(name):
+            self._agenda.set(name, now + UNSEEN_PULL_DELAY_SECONDS)
 
     def _see(self, envelope_id: EnvelopeId) -> None:
         self._seen.add(envelope_id)
-        self._unseen.pop(envelope_id, None)
+        self._drop_unseen(envelope_id)
 
     def _check_number(self, number: int) -> None:
         if number > TAG_IDS_MAX:

@@ -1,7 +1,8 @@
 """A client at one tag: attached to its seats from warm-up to last digests.
 
-Owns: which seats are primary and secondary, subscriptions, audits, the tag's phases (spec: delivery).
-Must not know: what envelopes hold, rooms. Parts: `intake` (receiving), `publisher` (sending).
+Owns: which seats are primary and secondary, subscriptions, the death of seats (spec: message way).
+Must not know: what envelopes hold, rooms. Parts: `intake` (receiving), `publisher` (sending), `tag_visits` (audits,
+last digests, seats that are published to directly).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from railgun.core.agenda import Agenda
+from railgun.core.clock import EpochClock
 from railgun.core.committee import Committee, rank_for_handle
 from railgun.core.connector import Connector
 from railgun.core.counters import ClientCounters
@@ -18,10 +20,11 @@ from railgun.core.epochs import EpochWindow
 from railgun.core.intake import Intake
 from railgun.core.liveness import Liveness
 from railgun.core.publisher import Outgoing, Progress, Publisher
+from railgun.core.tag_visits import TagVisits
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.receipts import sign_subscription
-from railgun.errors import PeerError, RefusalCode
-from railgun.limits import AUDIT_SECONDS, PULSE_SECONDARY_SECONDS, PULSE_SECONDS, UNSEEN_PULL_DELAY_SECONDS
+from railgun.errors import RefusalCode
+from railgun.limits import PULSE_SECONDARY_SECONDS, PULSE_SECONDS
 from railgun.ports import Chooser
 from railgun.types import EnvelopeId, Handle, NodeKey, PeerKey, Tag
 from railgun.wire.frames import (
@@ -38,7 +41,10 @@ from railgun.wire.frames import (
 from railgun.wire.records import Ad
 
 SUBSCRIBE_RETRY_SECONDS = 1.0
-AUDIT_RELEASE_SECONDS = 2.0
+SUBSCRIBE_RETRY_SECONDS_MAX = 8.0
+AVOID_SECONDS = 5.0
+"""A seat that refuses us is passed over for so long, unless it says otherwise."""
+ATTACHED = 2
 LAST_DIGEST_SECONDS = 2.0
 """How long the last digests and what they show to be missing may take before the tag is closed."""
 
@@ -50,6 +56,7 @@ class ClientContext:
     agenda: Agenda
     connector: Connector
     liveness: Liveness
+    clock: EpochClock
     counters: ClientCounters
     chooser: Chooser
     views_differ: Callable[[PeerKey, float, Effects], None]
@@ -58,9 +65,15 @@ class ClientContext:
 
 @dataclass(slots=True)
 class _Attachment:
-    mode: SubscriptionMode
-    subscribed: bool = False
+    wanted: SubscriptionMode
+    acknowledged: SubscriptionMode | None = None
     asked_at: float = -1e9
+    asks: int = 0
+
+    @property
+    def next_ask_at(self) -> float:
+        wait = SUBSCRIBE_RETRY_SECONDS * 2.0 ** max(0, min(self.asks, 8) - 1)
+        return self.asked_at + min(SUBSCRIBE_RETRY_SECONDS_MAX, wait)
 
 
 class TagClient:
@@ -84,11 +97,11 @@ class TagClient:
         self.handle = handle
         self.intake = Intake(keys.tag, context.agenda, context.counters)
         self.publisher = Publisher(keys.tag, context.agenda, context.counters)
+        self.visits = TagVisits(keys.tag, context.agenda, context.connector, context.chooser, self._subscribe)
         self._attachments: dict[NodeKey, _Attachment] = {}
-        self._visits: dict[NodeKey, float] = {}
-        self._direct: dict[NodeKey, None] = {}
+        self._linked_for: dict[NodeKey, None] = {}
+        self._avoided: dict[NodeKey, float] = {}
         self._entries_before: list[NodeKey] = []
-        self._next_audit_at: float | None = None
         self.is_closing = False
 
     @property
@@ -99,107 +112,161 @@ class TagClient:
     def attached(self) -> list[NodeKey]:
         """Seats that hold an acknowledged subscription of ours, primary first."""
         held = [
-            (-attachment.mode, seat)
+            (-attachment.acknowledged, seat)
             for seat, attachment in self._attachments.items()
-            if attachment.subscribed and self._context.connector.is_linked(seat)
+            if attachment.acknowledged is not None and self._context.connector.is_linked(seat)
         ]
         held.sort()
         return [seat for _, seat in held]
+
+    def is_stranded(self, now: float) -> bool:
+        """Whether no relay of the whole ranking can be reached."""
+        return all(self._is_dead(ad.node_key, now) for ad in self.committee.ranking)
 
     # --- choosing and keeping seats -----------------------------------------------------------
 
     def settle(self, now: float, out: Effects) -> None:
         """Bring links and subscriptions to what they should be. Idempotent; call after any change."""
-        desired = self._desired(now)
-        connector = self._context.connector
+        ranked = self._ranked()
+        desired = self._desired(ranked, now)
+        wanted = self._want_links(ranked, desired, now, out)
         for rank, ad in enumerate(desired):
             mode = SubscriptionMode.PRIMARY if rank == 0 else SubscriptionMode.SECONDARY
-            seat = ad.node_key
-            connector.want(("tag", self.tag), ad.contact(), now, out)
-            attachment = self._attachments.get(seat)
-            if attachment is None or attachment.mode is not mode:
-                attachment = self._attachments[seat] = _Attachment(mode)
-            if connector.is_linked(seat) and not attachment.subscribed:
-                self._ask(seat, attachment, now, out)
+            attachment = self._attachments.setdefault(ad.node_key, _Attachment(mode))
+            if attachment.wanted is not mode:
+                attachment.wanted, attachment.asks = mode, 0
+            self._ask(ad.node_key, attachment, now, out)
         keep = {ad.node_key for ad in desired}
-        if all(self._attachments[seat].subscribed for seat in keep):
+        if all(self._attachments[seat].acknowledged is self._attachments[seat].wanted for seat in keep):
             # New links stand before old ones go.
             for seat in [seat for seat in self._attachments if seat not in keep]:
                 self._detach(seat, out)
-        entries = self.attached
-        if entries != self._entries_before:
-            gained = len(entries) > 0
-            self._entries_before = entries
-            if gained:
-                self.publisher.entries_changed(entries, self.committee, now, out)
-        if self._next_audit_at is None and entries:
-            self._plan_audit(now)
+        for seat in [seat for seat in self._linked_for if seat not in wanted and seat not in self._attachments]:
+            del self._linked_for[seat]
+            self._context.connector.release(("tag", self.tag), seat)
+        self._watch(now)
+        self._entries(now, out)
 
-    def committee_changed(self, committee: Committee, now: float, out: Effects) -> None:
-        """The directory names other relays than before."""
-        if committee.ranking != self.committee.ranking:
-            self.committee = committee
-            self.settle(now, out)
-
-    def peer_connected(self, peer: PeerKey, now: float, out: Effects) -> None:
-        seat = NodeKey(peer)
-        if seat in self._attachments:
-            self.settle(now, out)
-        if seat in self._visits:
-            self._visit(seat, now, out)
-        if seat in self._direct:
-            del self._direct[seat]
-            self.publisher.publish_directly(seat, self.committee, out)
-
-    def peer_gone(self, peer: PeerKey, now: float, out: Effects) -> None:
-        seat = NodeKey(peer)
-        attachment = self._attachments.get(seat)
-        if attachment is not None:
-            attachment.subscribed = False
-            self.settle(now, out)
-
-    def _desired(self, now: float) -> list[Ad]:
-        """Primary and secondary: the first two in our own order that are not known to fail."""
-        connector = self._context.connector
+    def _ranked(self) -> list[Ad]:
+        """The seats in this subscriber's own order, then standbys and fallbacks as the committee ranks them."""
         seats = {ad.node_key: ad for ad in self.committee.seats}
         ordered = [seats[seat] for seat in rank_for_handle(self.handle, seats)]
-        live = [ad for ad in ordered if not connector.is_failing(ad.node_key, now)]
-        live += [ad for ad in self.committee.standbys if not connector.is_failing(ad.node_key, now)][: max(0, 2 - len(live))]
-        return live[:2]
+        return [*ordered, *self.committee.standbys, *self.committee.fallbacks]
+
+    def _desired(self, ranked: list[Ad], now: float) -> list[Ad]:
+        """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all."""
+        live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and not self._is_avoided(ad.node_key, now)]
+        return (live or ranked)[:ATTACHED]
+
+    def _is_dead(self, seat: NodeKey, now: float) -> bool:
+        return self._context.connector.is_failing(seat, now)
+
+    def _is_avoided(self, seat: NodeKey, now: float) -> bool:
+        until = self._avoided.get(seat)
+        if until is None:
+            return False
+        if now + 1e-6 < until:
+            return True
+        del self._avoided[seat]
+        return False
+
+    def _want_links(self, ranked: list[Ad], desired: list[Ad], now: float, out: Effects) -> dict[NodeKey, Ad]:
+        """Links to the two that serve us, to those before them that are tried again, and to one more where one of
+        the two is suspect. Returns them."""
+        last = max((rank for rank, ad in enumerate(ranked) if ad in desired), default=-1)
+        wanted = {ad.node_key: ad for ad in ranked[: last + 1]}
+        if any(self._context.liveness.is_suspect(PeerKey(ad.node_key)) for ad in desired):
+            spare = [ad for ad in ranked[last + 1 :] if not self._is_dead(ad.node_key, now)]
+            wanted.update((ad.node_key, ad) for ad in spare[:1])
+        for seat, ad in wanted.items():
+            self._linked_for[seat] = None
+            self._context.connector.want(("tag", self.tag), ad.contact(), now, out)
+        return wanted
 
     def _ask(self, seat: NodeKey, attachment: _Attachment, now: float, out: Effects) -> None:
-        if now - attachment.asked_at < SUBSCRIBE_RETRY_SECONDS:
+        """Subscribe in the wanted mode, unless that is acknowledged or was asked for just now."""
+        if attachment.acknowledged is attachment.wanted or not self._context.connector.is_linked(seat):
             return
-        attachment.asked_at = now
-        self._subscribe(seat, attachment.mode, out)
-        self._context.agenda.set_earlier(("settle", self.tag), now + SUBSCRIBE_RETRY_SECONDS)
+        steps_down = attachment.acknowledged is SubscriptionMode.PRIMARY
+        if steps_down and not any(
+            other.acknowledged is SubscriptionMode.PRIMARY for name, other in self._attachments.items() if name != seat
+        ):
+            return  # never without a primary: it steps down once its successor stands
+        if now + 1e-6 >= attachment.next_ask_at:
+            attachment.asked_at = now
+            attachment.asks += 1
+            self._subscribe(seat, attachment.wanted, out)
+        self._context.agenda.set_earlier(("settle", self.tag), attachment.next_ask_at)
+
+    def _watch(self, now: float) -> None:
+        """Watch the seats that serve us, closely only while this epoch is the one that is sent in."""
+        wall = self._context.clock.wall(now)
+        busy = self.window.is_busy(wall)
+        for seat, attachment in self._attachments.items():
+            if attachment.acknowledged is not None and self._context.connector.is_linked(seat):
+                is_primary = attachment.acknowledged is SubscriptionMode.PRIMARY
+                interval = PULSE_SECONDS if is_primary and busy else PULSE_SECONDARY_SECONDS
+                self._context.liveness.watch(PeerKey(seat), ("tag", self.tag), interval, now)
+        next_phase = self.window.next_phase(wall)
+        if next_phase is not None and self._attachments:
+            self._context.agenda.set_earlier(("settle", self.tag), now + (next_phase - wall) + 0.001)
+
+    def _entries(self, now: float, out: Effects) -> None:
+        entries = self.attached
+        before, self._entries_before = self._entries_before, entries
+        added = [seat for seat in entries if seat not in before]
+        if added:
+            self.publisher.entries_changed(added, entries, self.committee, now, out)
+            self.visits.plan_audit(now)
 
     def _subscribe(self, seat: NodeKey, mode: SubscriptionMode, out: Effects) -> None:
         linked = self._context.connector.linked[PeerKey(seat)]
         incarnation, from_number = self.intake.position(seat)
         self.intake.expect(seat)
         proof = sign_subscription(self.keys, seat, linked.local_key, self.handle)
-        out.append(
-            SendFrame(
-                (PeerKey(seat),),
-                Subscribe(
-                    self.descriptor,
-                    self.handle,
-                    mode,
-                    proof,
-                    self.committee.seats_hash,
-                    incarnation,
-                    from_number,
-                ),
-            )
-        )
+        seats_hash = self.committee.seats_hash
+        frame = Subscribe(self.descriptor, self.handle, mode, proof, seats_hash, incarnation, from_number)
+        out.append(SendFrame((PeerKey(seat),), frame))
 
     def _detach(self, seat: NodeKey, out: Effects) -> None:
         del self._attachments[seat]
         if self._context.connector.is_linked(seat):
             out.append(SendFrame((PeerKey(seat),), Unsubscribe(self.tag)))
-        self._context.connector.release(("tag", self.tag), seat)
         self._context.liveness.unwatch(PeerKey(seat), ("tag", self.tag))
+
+    # --- links and views ----------------------------------------------------------------------
+
+    def committee_changed(self, committee: Committee, now: float, out: Effects) -> None:
+        """The directory names other relays than before."""
+        changed = committee.ranking != self.committee.ranking
+        self.committee = committee
+        if changed and not self.is_closing:
+            self.settle(now, out)
+
+    def peer_connected(self, peer: PeerKey, now: float, out: Effects) -> None:
+        seat = NodeKey(peer)
+        if seat in self._linked_for:
+            self.settle(now, out)
+        self.visits.peer_connected(seat, out)
+
+    def peer_gone(self, peer: PeerKey, now: float, out: Effects) -> None:
+        seat = NodeKey(peer)
+        attachment = self._attachments.get(seat)
+        if attachment is not None:
+            attachment.acknowledged = None
+            attachment.asked_at, attachment.asks = -1e9, 0
+        if seat in self._linked_for:
+            self.settle(now, out)
+
+    def peer_suspect(self, peer: PeerKey, now: float, out: Effects) -> None:
+        """A relay has not answered for a while: have the next one at hand."""
+        if NodeKey(peer) in self._attachments:
+            self.settle(now, out)
+
+    def seat_down(self, peer: PeerKey, seat: NodeKey, now: float) -> None:
+        """A relay of this tag finds another dead: ask that one at once, if it serves us. Nobody leaves on hearsay."""
+        if seat in self._attachments and self.committee.rank_of(NodeKey(peer)) is not None:
+            self._context.liveness.probe(PeerKey(seat), now)
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -207,12 +274,13 @@ class TagClient:
         seat = NodeKey(peer)
         self.intake.subscribed(seat, frame.incarnation, frame.last_number, now)
         attachment = self._attachments.get(seat)
-        if attachment is not None and attachment.mode is frame.mode:
-            attachment.subscribed = True
-            primary = attachment.mode is SubscriptionMode.PRIMARY
-            interval = PULSE_SECONDS if primary else PULSE_SECONDARY_SECONDS
-            self._context.liveness.watch(peer, ("tag", self.tag), interval, now)
+        if attachment is not None and attachment.wanted is frame.mode:
+            attachment.acknowledged = frame.mode
+            attachment.asked_at, attachment.asks = -1e9, 0
+            self._avoided.pop(seat, None)
             self.settle(now, out)
+        if self.visits.take_direct(seat):
+            self.publisher.publish_directly(seat, self.committee, now, out)
         if frame.seats_hash != self.committee.seats_hash:
             self._context.views_differ(peer, now, out)
 
@@ -225,27 +293,36 @@ class TagClient:
 
     def digest(self, peer: PeerKey, frame: Digest, now: float) -> None:
         seat = NodeKey(peer)
-        self.intake.digest(seat, frame, now, audited=seat in self._visits and not self.is_closing)
+        audited = self.visits.is_visited(seat) and seat not in self._attachments
+        self.intake.digest(seat, frame, now, audited=audited, closing=self.is_closing)
 
-    def receipt(self, frame: Receipt) -> list[Progress]:
-        return self.publisher.receipt_received(frame, self.committee)
+    def receipt(self, frame: Receipt, now: float) -> list[Progress]:
+        """See `Publisher.receipt_received`."""
+        return self.publisher.receipt_received(frame, self.committee, lambda seat: self._is_dead(seat, now))
 
     def refused(self, peer: PeerKey, frame: Refused, now: float, out: Effects) -> list[Outgoing]:
-        """A seat refused something of this tag. Returns envelopes that came too late for it."""
+        """A seat refused something of this tag. Returns envelopes that came too late for it, to be sealed again."""
         seat = NodeKey(peer)
-        if frame.code is RefusalCode.NOT_HELD and frame.ids is not None:
-            self.intake.absent(seat, frame.ids)
+        if frame.code is RefusalCode.NOT_HELD:
+            self.intake.absent(seat, frame.ids or ())
             return []
+        wait = AVOID_SECONDS if frame.retry_after_ms is None else frame.retry_after_ms / 1000
         attachment = self._attachments.get(seat)
-        if frame.code in (RefusalCode.UNKNOWN_TAG, RefusalCode.NOT_A_SEAT) and attachment is not None:
-            attachment.subscribed = False
+        if attachment is not None:
+            if frame.code is RefusalCode.UNKNOWN_TAG:
+                attachment.acknowledged = None  # it restarted, or closed the tag: show it again
+            elif frame.ids is None and attachment.acknowledged is None and frame.code is not RefusalCode.OUTSIDE_WINDOW:
+                self._avoided[seat] = now + wait
+                self._context.agenda.set_earlier(("settle", self.tag), now + wait)
             self.settle(now, out)
         if frame.code is RefusalCode.NOT_A_SEAT:
             self._context.views_differ(peer, now, out)
         if frame.ids is None:
             return []
-        concerned = self.publisher.refused(frame.ids, (frame.retry_after_ms or 1000) / 1000, now)
-        return concerned if frame.code is RefusalCode.TOO_LATE else []
+        if frame.code is RefusalCode.TOO_LATE:
+            return self.publisher.too_late(frame.ids)
+        self.publisher.refused(frame.ids, 1.0 if frame.retry_after_ms is None else wait, now)
+        return []
 
     def pulse(self, peer: PeerKey, last_number: int, now: float) -> None:
         self.intake.pulse(NodeKey(peer), last_number, now)
@@ -257,6 +334,17 @@ class TagClient:
         self.intake.note_own(envelope_id)
         outgoing = Outgoing(envelope_id, envelope, reference, now)
         self.publisher.publish(outgoing, self.attached, self.committee, now, out)
+
+    def _publish_again(self, now: float, out: Effects) -> None:
+        attached = self.attached
+        lacking = self.publisher.due(attached, self.committee, lambda seat: self._is_dead(seat, now), now, out)
+        contacts = {ad.node_key: ad.contact() for ad in self.committee.seats}
+        for seat in lacking:
+            if seat in attached:
+                self.publisher.publish_directly(seat, self.committee, now, out)
+            else:
+                # A seat takes publishes only on a tag that it was shown: visit it first.
+                self.visits.begin(contacts[seat], now, out, direct=True)
 
     # --- deadlines ----------------------------------------------------------------------------
 
@@ -272,83 +360,47 @@ class TagClient:
                 linked = [item for item in self.intake.logs if self._context.connector.is_linked(item)]
                 self.intake.pull_unseen(linked, now, out)
             case "hidden":
-                for hider, envelope_id in self.intake.hidden_by(self.attached, now):
-                    detail = f"hid envelope {envelope_id.hex()}"
-                    out.append(PenalisePeer(PeerKey(hider), RefusalCode.CONFLICT, detail, 5))
+                self._find_hidden(now, out)
             case "publish":
-                lacking = self.publisher.due(self.attached, self.committee, now, out)
-                self._publish_directly(lacking, now, out)
+                self._publish_again(now, out)
             case "audit":
                 self._audit(now, out)
             case "visit-end" if seat is not None:
-                self._end_visit(seat)
+                self.visits.end(seat)
             case _:
                 pass
 
-    def _publish_directly(self, lacking: list[NodeKey], now: float, out: Effects) -> None:
-        for ad in self.committee.seats:
-            if ad.node_key not in lacking or ad.node_key in self.attached:
-                continue
-            if self._context.connector.is_linked(ad.node_key) and ad.node_key in self.intake.logs:
-                self.publisher.publish_directly(ad.node_key, self.committee, out)
-            else:
-                # A seat takes publishes only on a tag that it was shown: visit it first.
-                self._direct[ad.node_key] = None
-                self._begin_visit(ad.node_key, now, out)
-
-    # --- audits and last digests --------------------------------------------------------------
-
-    def _plan_audit(self, now: float) -> None:
-        self._next_audit_at = now + AUDIT_SECONDS * (0.5 + self._context.chooser.random())
-        self._context.agenda.set(("audit", self.tag), self._next_audit_at)
+    def _find_hidden(self, now: float, out: Effects) -> None:
+        for hider, envelope_id in self.intake.hidden_by(self.attached, now):
+            detail = f"hid envelope {envelope_id.hex()}"
+            out.append(PenalisePeer(PeerKey(hider), RefusalCode.CONFLICT, detail, 5))
 
     def _audit(self, now: float, out: Effects) -> None:
         """Ask one seat that is not ours what it holds."""
-        others = [ad.node_key for ad in self.committee.seats if ad.node_key not in self._attachments]
+        if self.is_closing:
+            return
+        others = [ad.contact() for ad in self.committee.seats if ad.node_key not in self._attachments]
         if others:
             self._context.counters.audits += 1
-            self._begin_visit(others[int(self._context.chooser.random() * len(others))], now, out)
-        self._plan_audit(now)
+            self.visits.audit_one(others, now, out)
+        self.visits.plan_audit(now)
 
     def last_digests(self, now: float, out: Effects) -> float:
         """The overlap is over: ask every seat once more. Returns when the tag may be closed."""
         self.is_closing = True
         for ad in self.committee.seats:
-            self._begin_visit(ad.node_key, now, out)
+            self.visits.begin(ad.contact(), now, out)
         return now + LAST_DIGEST_SECONDS
-
-    def _begin_visit(self, seat: NodeKey, now: float, out: Effects) -> None:
-        contact = next((ad.contact() for ad in self.committee.ranking if ad.node_key == seat), None)
-        if contact is None:
-            return
-        self._visits[seat] = now
-        self._context.connector.want(("visit", self.tag), contact, now, out)
-        self._context.agenda.set(("visit-end", self.tag, seat), now + AUDIT_RELEASE_SECONDS)
-        if self._context.connector.is_linked(seat):
-            self._visit(seat, now, out)
-
-    def _visit(self, seat: NodeKey, now: float, out: Effects) -> None:
-        self._subscribe(seat, SubscriptionMode.AUDIT, out)
-        self._context.agenda.set_earlier(("gap", self.tag, seat), now + UNSEEN_PULL_DELAY_SECONDS)
-
-    def _end_visit(self, seat: NodeKey) -> None:
-        self._visits.pop(seat, None)
-        self._direct.pop(seat, None)
-        self._context.connector.release(("visit", self.tag), seat)
 
     def close(self, out: Effects) -> None:
         """Leave all seats and forget all deadlines. Idempotent."""
         for seat in list(self._attachments):
             self._detach(seat, out)
-        for seat in list(self._visits):
-            self._end_visit(seat)
-            self._context.agenda.cancel(("visit-end", self.tag, seat))
+        for seat in self._linked_for:
+            self._context.connector.release(("tag", self.tag), seat)
+        self._linked_for.clear()
+        self.visits.close()
         for what in ("settle", "unseen", "hidden", "publish", "audit"):
             self._context.agenda.cancel((what, self.tag))
         for seat in self.intake.logs:
             self._context.agenda.cancel(("gap", self.tag, seat))
-
-
-def forged(detail: str) -> PeerError:
-    """A seat delivered what no member sealed."""
-    return PeerError(RefusalCode.BAD_SIGNATURE, detail, penalty_points=20)

@@ -34,6 +34,7 @@ class _Open:
     room_id: RoomId
     plan: TagPlan
     told_joined: bool = False
+    told_stranded: bool = False
 
 
 class TagSet:
@@ -57,6 +58,7 @@ class TagSet:
         """This client's place within the first half of every overlap, so that members do not all come at once."""
         self._open: dict[Tag, _Open] = {}
         self._opened_epochs: dict[RoomId, int] = {}
+        self._orphans: list[tuple[RoomId, Outgoing]] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -107,13 +109,31 @@ class TagSet:
         committee = self._directory.committee(keys.tag, keys.start, plan.committee_size, wall)
         handle = Handle(self._entropy.random_bytes(HANDLE_BYTES))
         client = TagClient(self._context, keys, descriptor, committee, window, handle)
-        self._open[keys.tag] = _Open(client, room.room_id, plan)
-        agenda = self._context.agenda
-        agenda.set(("reseal", keys.tag), now + window.end + 0.5 * window.overlap_seconds - wall)
-        agenda.set(("last", keys.tag), now + window.stay_until - wall)
-        if not committee.seats:
-            out.append(Notify(NoCommittee(room.room_id, keys.start, self._directory.relays_known)))
+        entry = self._open[keys.tag] = _Open(client, room.room_id, plan)
+        self._plan_end(client, now)
         client.settle(now, out)
+        self._tell_stranded(entry, now, out)
+
+    def _plan_end(self, client: TagClient, now: float) -> None:
+        wall = self._clock.wall(now)
+        self._context.agenda.set(("reseal", client.tag), now + client.window.reseal_at - wall)
+        self._context.agenda.set(("last", client.tag), now + client.window.stay_until - wall)
+
+    def clock_moved(self, now: float) -> None:
+        """The corrected clock jumped: the open tags' ends are due at other moments."""
+        for entry in self._open.values():
+            if not entry.client.is_closing:
+                self._plan_end(entry.client, now)
+
+    def _tell_stranded(self, entry: _Open, now: float, out: Effects) -> None:
+        """Say so, once, when no relay is left to turn to."""
+        if entry.client.is_stranded(now):
+            if not entry.told_stranded:
+                entry.told_stranded = True
+                start = entry.client.keys.start
+                out.append(Notify(NoCommittee(entry.room_id, start, self._directory.relays_known)))
+        else:
+            entry.told_stranded = False
 
     def _tell_epoch(self, room: Room, start: int, wall: float, out: Effects) -> None:
         if self._opened_epochs.get(room.room_id) == start:
@@ -133,6 +153,8 @@ class TagSet:
     def _close(self, tag: Tag, out: Effects) -> None:
         entry = self._open.pop(tag, None)
         if entry is not None:
+            unsettled = entry.client.publisher.take_unsettled()
+            self._orphans += [(entry.room_id, outgoing) for outgoing in unsettled]
             entry.client.close(out)
             for word in ("reseal", "last", "close"):
                 self._context.agenda.cancel((word, tag))
@@ -155,6 +177,11 @@ class TagSet:
     def peer_gone(self, peer: PeerKey, now: float, out: Effects) -> None:
         for entry in list(self._open.values()):
             entry.client.peer_gone(peer, now, out)
+            self._tell_stranded(entry, now, out)
+
+    def peer_suspect(self, peer: PeerKey, now: float, out: Effects) -> None:
+        for entry in self._open.values():
+            entry.client.peer_suspect(peer, now, out)
 
     def directory_changed(self, now: float, out: Effects) -> None:
         wall = self._clock.wall(now)
@@ -170,13 +197,19 @@ class TagSet:
             return []
         return [(entry.room_id, outgoing) for outgoing in entry.client.publisher.take_unsettled()]
 
+    def take_orphans(self) -> list[tuple[RoomId, Outgoing]]:
+        """What the tags that have closed left without a majority, with their room."""
+        orphans, self._orphans = self._orphans, []
+        return orphans
+
     def due(self, name: DeadlineName, now: float, out: Effects) -> bool:
         """A deadline of the agenda. False when it is none of a tag's."""
+        agenda = self._context.agenda
         match name:
             case ("last", tag):
                 entry = self._open.get(tag)
                 if entry is not None:
-                    self._context.agenda.set(("close", tag), entry.client.last_digests(now, out))
+                    agenda.set(("close", tag), entry.client.last_digests(now, out))
             case ("close", tag):
                 self._close(tag, out)
             case (str(word), tag) if word in TAG_WORDS:

@@ -1,0 +1,87 @@
+"""Short visits to seats that a client is not attached to: audits, last digests, direct publishes.
+
+Owns: whom to visit when, and for how long a link is wanted for it. Must not know: what the visited seat answers.
+
+A visit shows the seat the tag and asks for all ids that it holds; no subscription follows. Afterwards the link is
+left to whoever else uses it, and else to idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from railgun.core.agenda import Agenda
+from railgun.core.connector import Connector
+from railgun.core.effects import Effects
+from railgun.limits import AUDIT_SECONDS
+from railgun.ports import Chooser
+from railgun.types import NodeKey, RelayContact, Tag
+from railgun.wire.frames import SubscriptionMode
+
+VISIT_SECONDS = 2.0
+"""How long a visited seat may take to answer, the dial included."""
+
+Subscribe = Callable[[NodeKey, SubscriptionMode, Effects], None]
+
+
+class TagVisits:
+    """The visits of one tag."""
+
+    def __init__(self, tag: Tag, agenda: Agenda, connector: Connector, chooser: Chooser, subscribe: Subscribe) -> None:
+        self._tag = tag
+        self._agenda = agenda
+        self._connector = connector
+        self._chooser = chooser
+        self._subscribe = subscribe
+        self._visits: dict[NodeKey, None] = {}
+        self._direct: dict[NodeKey, None] = {}
+
+    def is_visited(self, seat: NodeKey) -> bool:
+        return seat in self._visits
+
+    def plan_audit(self, now: float) -> None:
+        """Plan the next audit, unless one is planned."""
+        if not self._agenda.is_set(("audit", self._tag)):
+            self._agenda.set(("audit", self._tag), now + AUDIT_SECONDS * (0.5 + self._chooser.random()))
+
+    def audit_one(self, others: Sequence[RelayContact], now: float, out: Effects) -> None:
+        """Visit one of several seats."""
+        self.begin(others[self._chooser.randrange(len(others))], now, out)
+
+    def begin(self, contact: RelayContact, now: float, out: Effects, *, direct: bool = False) -> None:
+        """Visit a seat; ``direct``: something is to be published to it once it has answered."""
+        seat = contact.node_key
+        is_new = seat not in self._visits
+        self._visits[seat] = None
+        if direct:
+            self._direct[seat] = None
+        self._agenda.set(("visit-end", self._tag, seat), now + VISIT_SECONDS)
+        self._connector.want(("visit", self._tag), contact, now, out)
+        if self._connector.is_linked(seat) and (is_new or direct):
+            self._subscribe(seat, SubscriptionMode.AUDIT, out)
+
+    def peer_connected(self, seat: NodeKey, out: Effects) -> None:
+        """A link is up; perhaps it was awaited."""
+        if seat in self._visits:
+            self._subscribe(seat, SubscriptionMode.AUDIT, out)
+
+    def take_direct(self, seat: NodeKey) -> bool:
+        """Whether the seat that has just answered is to be published to."""
+        if seat not in self._direct:
+            return False
+        del self._direct[seat]
+        return True
+
+    def end(self, seat: NodeKey) -> None:
+        """The visit is over. Idempotent."""
+        if seat in self._visits:
+            del self._visits[seat]
+            self._direct.pop(seat, None)
+            self._connector.release(("visit", self._tag), seat)
+
+    def close(self) -> None:
+        """End all visits and forget all deadlines."""
+        for seat in list(self._visits):
+            self.end(seat)
+            self._agenda.cancel(("visit-end", self._tag, seat))
+        self._agenda.cancel(("audit", self._tag))
