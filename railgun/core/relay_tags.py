@@ -158,6 +158,11 @@ class RelayTags:
                 if seat.exchange.is_open_with(node):
                     self._decline(seat, node, RefusalCode.IDLE, out)
                 self._let_go(seat, node)
+        for node in [node for node in seat.included if node not in wanted]:
+            del seat.included[node]
+            seat.exchange.unwant(node)  # it goes if nobody else uses it, and says so
+            self._decline(seat, node, RefusalCode.IDLE, out)
+        seat.included = {node: None for node in wanted if node not in seat.committee.seat_keys}
         seats_hash = seat.committee.seats_hash
         for node, ad in warm.items():
             seat.linked_for[node] = None
@@ -204,7 +209,7 @@ class RelayTags:
         """
         seat = self.open(frame.descriptor, now)
         agrees = frame.seats_hash == seat.committee.seats_hash
-        if agrees and not seat.is_own and node in seat.committee.seat_keys:
+        if frame.reply and agrees and not seat.is_own and node in seat.committee.seat_keys:
             seat.included_by[node] = None
         if not agrees:
             self._directory.views_differ(PeerKey(node), self._clock.wall(now), now, out)
@@ -226,7 +231,6 @@ class RelayTags:
             return
         if frame.code is RefusalCode.IDLE:
             seat.included_by.pop(node, None)
-            self._let_go(seat, node)
             self.settle(seat, now, out)
             return
         if frame.code not in (RefusalCode.NOT_A_SEAT, RefusalCode.UNKNOWN_TAG, RefusalCode.OUTSIDE_WINDOW):

@@ -80,6 +80,8 @@ class Seat:
         self.subscribers = SeatSubscribers(descriptor.tag, self.store, context.incarnation, context.counters)
         self.linked_for: dict[NodeKey, None] = {}
         """Relays whose links this tag has asked for."""
+        self.included: dict[NodeKey, None] = {}
+        """Standbys that we asked to stand in for dead seats."""
         self.included_by: dict[NodeKey, None] = {}
         """Seats that see the seats that we see and asked us, a standby, to take part."""
         self._deferred: dict[PeerKey, Subscribe] = {}

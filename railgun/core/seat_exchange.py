@@ -134,6 +134,14 @@ class SeatExchanger:
         else:
             self.exclude(seat)
 
+    def unwant(self, seat: NodeKey) -> None:
+        """It need not take part for our sake."""
+        other = self._others.get(seat)
+        if other is not None:
+            other.is_wanted = False
+            if not other.has_opened:
+                self.exclude(seat)
+
     def exclude(self, seat: NodeKey) -> None:
         """It is to take part no more, or its link is gone. Idempotent."""
         self._others.pop(seat, None)
