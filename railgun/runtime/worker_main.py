@@ -30,7 +30,7 @@ class Orders:
         self._reader = reader
         self._out = out
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def tell(self, kind: str, /, **fields: Any) -> None:
         """Report. Raises BrokenPipeError when nobody listens any more, which ends the worker."""
         self._out.write(json.dumps({"kind": kind, **fields}).encode() + b"\n")
         self._out.flush()

@@ -49,7 +49,7 @@ class Worker:
     def is_running(self) -> bool:
         return self._process.returncode is None
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def tell(self, kind: str, /, **fields: Any) -> None:
         """Send a message; lost if the worker is gone, which `receive` reports."""
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
@@ -138,7 +138,7 @@ class WorkerGroup:
         if error is None or isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    async def start(self, name: str, module: str, ready_seconds: float, **fields: Any) -> tuple[Worker, Message]:
+    async def start(self, name: str, module: str, ready_seconds: float, /, **fields: Any) -> tuple[Worker, Message]:
         """Start ``python -m module``, hand it ``fields``, and wait for its first message, of kind ``ready``.
 
         Raises:

@@ -1,0 +1,175 @@
+"""A worker: one member of the demo, a program on the public API like any other.
+
+Owns: the profile, the room, sending as planned, reading, its account. Must not know: relays, other members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import railgun
+from railgun.errors import RailGunError
+from railgun.runtime.demo.evidence import MEMBER, Recorder
+from railgun.runtime.demo.plan import Planned, number_in
+from railgun.runtime.demo.relay_worker import network_of
+from railgun.runtime.identity import create_member_profile
+from railgun.runtime.system import SystemClock, SystemEntropy
+from railgun.runtime.tasks import Supervisor
+from railgun.runtime.worker_main import Orders, main
+from railgun.types import SizeClass
+
+if TYPE_CHECKING:
+    from railgun.runtime.peer import Peer
+    from railgun.runtime.room import Room
+    from railgun.runtime.workers import Message
+
+STATUS_SECONDS = 0.2
+JOIN_SECONDS = 90.0
+
+
+class DemoMember:
+    """Carries out the demo's orders."""
+
+    def __init__(self, peer: Peer, orders: Orders, recorder: Recorder, tasks: Supervisor) -> None:
+        self._peer = peer
+        self._orders = orders
+        self._recorder = recorder
+        self._tasks = tasks
+        self._room: Room | None = None
+        self._sends = Supervisor()
+        tasks.start("sends", self._sends.wait())
+        self._state: Message = {}
+
+    async def obey(self) -> None:
+        """Until the orders end."""
+        async for order in self._orders:
+            match order["kind"]:
+                case "create":
+                    room = await self._peer.create_room(order["name"], committee_size=order["committee"])
+                    self._enter(room)
+                    self._orders.tell("invited", link=room.invite(uses=order["uses"]))
+                case "join":
+                    self._enter(await self._peer.join(order["link"], timeout=JOIN_SECONDS))
+                    self._orders.tell("joined")
+                case "invite":
+                    self._orders.tell("invited", link=self._entered.invite(uses=order["uses"]))
+                case "begin":
+                    self._begin(order)
+                case "over":
+                    self._look()
+                    self._recorder.record("over", epochs_seen=self._view()["epochs_seen"])
+                    self._orders.tell("over")
+                case "end":
+                    await self._end()
+
+    @property
+    def _entered(self) -> Room:
+        if self._room is None:
+            raise RuntimeError("in no room yet")
+        return self._room
+
+    def _enter(self, room: Room) -> None:
+        self._room = room
+        self._tasks.start("read", self._read(room))
+        self._tasks.start("watch", self._watch())
+
+    def _begin(self, order: Message) -> None:
+        self._sends.start("beginning", self._note_beginning(order["at"]))
+        for number, at_seconds, size_class in order["plan"]:
+            planned = Planned(number, at_seconds, SizeClass(size_class))
+            self._sends.start(number, self._say(planned, order["at"] + at_seconds))
+
+    async def _note_beginning(self, at: float) -> None:
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        self._recorder.record("began", epochs_seen=self._view()["epochs_seen"])
+
+    async def _say(self, planned: Planned, at: float) -> None:
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        size = planned.size_class.envelope_bytes
+        self._recorder.record("sending", number=planned.number, size=size, at=time.monotonic())
+        try:
+            receipt = await self._entered.send(planned.text, size_class=planned.size_class)
+        except RailGunError as error:
+            self._recorder.record("unsent", number=planned.number, reason=str(error))
+            return
+        self._recorder.record(
+            "sent", number=planned.number, id=receipt.message_id.hex(), receipts=receipt.receipts, of=receipt.of
+        )
+
+    async def _read(self, room: Room) -> None:
+        async for message in room.messages():
+            at = time.monotonic()
+            number = number_in(message.text) if message.kind == "text" else None
+            if number is not None:
+                self._recorder.record("received", number=number, id=message.message_id.hex(), at=at)
+
+    async def _end(self) -> None:
+        await self._sends.aclose()
+        self._recorder.record("ended")
+        self._orders.tell("ended")
+
+    # --- what the demo waits for ----------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(STATUS_SECONDS)
+
+    def _look(self) -> None:
+        """Tell what changed."""
+        state = self._view()
+        if state == self._state:
+            return
+        if state["start"] != self._state.get("start"):
+            self._recorder.record("epoch", start=state["start"], seats=state["seats"])
+        self._state = state
+        self._orders.tell("state", **state)
+
+    def _view(self) -> dict[str, Any]:
+        status = self._peer.status()
+        room = next(view for view in status.rooms if view.room_id == self._entered.room_id)
+        return {
+            "relays_known": status.relays_known,
+            "members": room.members,
+            "start": room.epoch_start,
+            "epochs_seen": room.epochs_seen,
+            "seats": [seat.hex() for seat in room.seats],
+            "attached": len(room.attached),
+        }
+
+
+async def work(orders: Orders, start: Message) -> None:
+    """Make a profile, go online, and do as ordered."""
+    profile = Path(start["profile"])
+    create_member_profile(profile, SystemEntropy(), SystemClock(), name=start["name"])
+    tasks = Supervisor()
+    async with railgun.connect(profile, network=network_of(start), bootstrap=start["bootstrap"]) as peer:
+        with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:
+            orders.tell("ready")
+            device = peer.status().device_key.hex()
+            recorder.record(
+                "process", role=MEMBER, index=start["index"], name=start["name"], pid=os.getpid(), device=device
+            )
+            member = DemoMember(peer, orders, recorder, tasks)
+            tasks.start("peer", peer.wait())
+            failing = asyncio.ensure_future(tasks.wait())
+            obeying = asyncio.ensure_future(member.obey())
+            try:
+                await asyncio.wait([failing, obeying], return_when=asyncio.FIRST_COMPLETED)
+                for future in (failing, obeying):
+                    if future.done():
+                        future.result()
+            finally:
+                for future in (failing, obeying):
+                    future.cancel()
+                await asyncio.gather(failing, obeying, return_exceptions=True)
+                await tasks.aclose()
+
+
+if __name__ == "__main__":
+    sys.exit(main(work))

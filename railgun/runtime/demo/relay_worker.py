@@ -1,0 +1,88 @@
+"""A worker: one relay of the demo.
+
+Owns: starting it, and its account. Must not know: rooms, members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from railgun.links.pool import ListenAt
+from railgun.network import NetworkKind, NetworkParameters
+from railgun.runtime.demo.evidence import RELAY, Recorder
+from railgun.runtime.relay_host import RelayHost, RelayKeys
+from railgun.runtime.system import SystemClock, SystemEntropy
+from railgun.runtime.worker_main import Orders, main
+from railgun.runtime.workers import Message
+from railgun.wire.contacts import format_contact, parse_contact
+
+LOOPBACK = "127.0.0.1"
+
+
+def network_of(start: Message) -> NetworkParameters:
+    """The network that the demo is in."""
+    fields = start["network"]
+    return NetworkParameters(
+        fields["name"], NetworkKind.LAN, fields["epoch_seconds"], fields["overlap_seconds"]
+    )  # fmt: skip
+
+
+async def work(orders: Orders, start: Message) -> None:
+    """Serve until the orders end."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    host = await RelayHost.start(
+        keys=RelayKeys.generate(entropy, clock),
+        network=network_of(start),
+        listen=ListenAt(LOOPBACK, 0),
+        bootstrap=[parse_contact(text) for text in start["bootstrap"]],
+        clock=clock,
+        entropy=entropy,
+    )
+    failing = asyncio.ensure_future(host.wait())
+    try:
+        with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:
+            port = host.contact.addresses[0].port
+            node = host.contact.node_key.hex()
+            orders.tell("ready", contact=format_contact(host.contact), node=node, port=port)
+            recorder.record(
+                "process", role=RELAY, index=start["index"], name=start["name"], pid=os.getpid(), node=node, port=port
+            )
+            listening = asyncio.ensure_future(_listen(orders, host, recorder))
+            await asyncio.wait([failing, listening], return_when=asyncio.FIRST_COMPLETED)
+            listening.cancel()
+            if failing.done():
+                failing.result()
+    finally:
+        failing.cancel()
+        await host.aclose()
+
+
+async def _listen(orders: Orders, host: RelayHost, recorder: Recorder) -> None:
+    async for order in orders:
+        counters = host.machine.counters
+        match order["kind"]:
+            case "begin":
+                recorder.record("began", deliveries=counters.deliveries)
+            case "count":
+                orders.tell("count", deliveries=counters.deliveries)
+            case "end":
+                recorder.record(
+                    "ended",
+                    deliveries=counters.deliveries,
+                    wrong_size_on_wire=counters.wrong_size_on_wire,
+                    relay=counters_as_json(host),
+                )
+                orders.tell("ended")
+
+
+def counters_as_json(host: RelayHost) -> Message:
+    """All that the relay counted, for whoever reads the evidence."""
+    counters = host.machine.counters
+    plain = {name: getattr(counters, name) for name in counters.__slots__ if name != "refusals"}
+    return plain | {"refusals": {code.name.lower(): count for code, count in counters.refusals.items()}}
+
+
+if __name__ == "__main__":
+    sys.exit(main(work))

@@ -1,0 +1,73 @@
+"""What a demo found.
+
+Owns: the result's keys and which of them are promises. Must not know: how they were counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """``needed`` receipts of ``of`` seats make a message sent; ``complete`` messages got them."""
+
+    needed: int
+    of: int
+    complete: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Milliseconds from the call of send to the recipient's application. None where nothing was delivered."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """The totals of a demo. Unmeasured is None.
+
+    Attributes:
+        sent: calls of send, failed ones too.
+        expected: sent x (members - 1).
+        delivered: distinct (message, recipient) pairs, counted in the recipient's application.
+        lost: expected - delivered.
+        duplicated: deliveries beyond the first of a pair.
+        wrong_size_on_wire: envelopes of another size than the three, counted by relays before validation.
+        rotations: boundaries between epochs that all members crossed within the duration.
+        seats_changed: seats that the committee before a boundary did not have, summed over these boundaries.
+        latency_ms_by_size: by the envelope's bytes.
+        per_relay_deliveries: envelopes handed to members within the run, pulls included, in the relays' start order.
+        load_max_over_mean: of these.
+        seconds: from the start of the first process to the end of the drain.
+    """
+
+    relays: int
+    members: int
+    sent: int
+    expected: int
+    delivered: int
+    lost: int
+    duplicated: int
+    wrong_size_on_wire: int | None
+    rotations: int | None
+    seats_changed: int | None
+    receipts: Receipts
+    latency_ms: Latencies
+    latency_ms_by_size: dict[str, Latencies]
+    per_relay_deliveries: list[int | None]
+    load_max_over_mean: float | None
+    seconds: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return asdict(self)
+
+
+def promises_kept(result: DemoResult) -> bool:
+    """Nothing lost, nothing doubled, nothing of a wrong size; what was not measured was not kept."""
+    return result.sent > 0 and result.lost == 0 and result.duplicated == 0 and result.wrong_size_on_wire == 0

@@ -1,0 +1,125 @@
+"""From the processes' accounts to the result.
+
+Owns: the arithmetic. Must not know: processes, files, whether the accounts are fresh or read back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
+from railgun.runtime.demo.options import DemoOptions
+from railgun.runtime.demo.result import DemoResult, Latencies, Receipts
+from railgun.runtime.percentiles import percentile
+from railgun.types import ENVELOPE_SIZES_BYTES
+
+DECIMALS: Final = 3
+
+
+def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: float | None) -> DemoResult:
+    """What the accounts of all processes add up to; relays in their start order."""
+    relays = [account for account in accounts if account[0]["role"] == RELAY]
+    members = [account for account in accounts if account[0]["role"] == MEMBER]
+    calls = {record["number"]: record for account in members for record in account if record["kind"] == "sending"}
+    sent = sum(1 for account in members for record in account if record["kind"] == "sending")
+    expected = sent * (options.members - 1)
+    pairs = Counter(
+        (record["number"], index)
+        for index, account in enumerate(members)
+        for record in account
+        if record["kind"] == "received" and record["number"] in calls
+    )
+    deliveries = [_grown(account, "deliveries", "ended") for account in relays]
+    return DemoResult(
+        relays=options.relays,
+        members=options.members,
+        sent=sent,
+        expected=expected,
+        delivered=len(pairs),
+        lost=expected - len(pairs),
+        duplicated=pairs.total() - len(pairs),
+        wrong_size_on_wire=_summed([_at(account, "ended", "wrong_size_on_wire") for account in relays]),
+        rotations=min(_measured([_grown(account, "epochs_seen", "over") for account in members]), default=None),
+        seats_changed=_seats_changed(members),
+        receipts=Receipts(
+            needed=options.receipts_needed,
+            of=options.seats,
+            complete=sum(1 for account in members for record in account if record["kind"] == "sent"),
+        ),
+        latency_ms=_latencies(calls, members, ENVELOPE_SIZES_BYTES),
+        latency_ms_by_size={str(size): _latencies(calls, members, (size,)) for size in ENVELOPE_SIZES_BYTES},
+        per_relay_deliveries=deliveries,
+        load_max_over_mean=_max_over_mean(deliveries),
+        seconds=None if seconds is None else round(seconds, DECIMALS),
+    )
+
+
+def _latencies(calls: dict[str, Record], members: Sequence[Sequence[Record]], sizes: Iterable[int]) -> Latencies:
+    """Of the first delivery of each message at each recipient."""
+    wanted = frozenset(sizes)
+    found: list[float] = []
+    for account in members:
+        seen: set[str] = set()
+        for record in account:
+            if record["kind"] != "received" or record["number"] in seen:
+                continue
+            seen.add(record["number"])
+            call = calls.get(record["number"])
+            if call is not None and call["size"] in wanted:
+                found.append(1000 * (record["at"] - call["at"]))
+    found.sort()
+    return Latencies(*(_rounded(percentile(found, percent)) for percent in (50, 95, 99)))
+
+
+def _seats_changed(members: Sequence[Sequence[Record]]) -> int | None:
+    """Seats new to a committee, over the boundaries crossed within the duration, as the first member saw it."""
+    if not members:
+        return None
+    before: set[str] | None = None
+    changed = 0
+    began = False
+    for record in members[0]:
+        match record["kind"]:
+            case "began":
+                began = True
+            case "over":
+                return changed
+            case "epoch":
+                seats = set(record["seats"])
+                if began and before is not None:
+                    changed += len(seats - before)
+                before = seats
+    return None
+
+
+def _grown(account: Sequence[Record], field: str, until: str) -> int | None:
+    """How far a count grew since the duration began; None if either record is missing."""
+    before, after = _at(account, "began", field), _at(account, until, field)
+    return None if before is None or after is None else after - before
+
+
+def _at(account: Sequence[Record], kind: str, field: str) -> int | None:
+    return next((record[field] for record in account if record["kind"] == kind), None)
+
+
+def _measured(values: Iterable[int | None]) -> list[int]:
+    return [value for value in values if value is not None]
+
+
+def _summed(values: Sequence[int | None]) -> int | None:
+    """None as soon as one is missing: the sum of the others would hide it."""
+    measured = _measured(values)
+    return sum(measured) if measured and len(measured) == len(values) else None
+
+
+def _max_over_mean(values: Sequence[int | None]) -> float | None:
+    total = _summed(values)
+    if not total:
+        return None
+    return round(max(_measured(values)) * len(values) / total, DECIMALS)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
