@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from railgun.network import NetworkKind, NetworkParameters
     from railgun.runtime.api import connect
     from railgun.runtime.peer import Peer
-    from railgun.runtime.room import MemberView, Message, Receipt, Room
-    from railgun.runtime.status import PeerStatus
+    from railgun.runtime.room import Room
+    from railgun.runtime.room_mail import MessageReader
+    from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
+    from railgun.runtime.status import PeerStatus, RoomStatusView
     from railgun.types import RelayContact, SizeClass
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "MalformedInput",
     "MemberView",
     "Message",
+    "MessageReader",
     "NetworkKind",
     "NetworkParameters",
     "NotMember",
@@ -58,8 +61,10 @@ __all__ = [
     "Receipt",
     "RelayContact",
     "Room",
+    "RoomStatusView",
     "SizeClass",
     "StoreError",
+    "Typing",
     "UsageError",
     "WrongPassphrase",
     "__version__",
@@ -69,11 +74,14 @@ __all__ = [
 _HOMES = {
     "connect": "railgun.runtime.api",
     "Peer": "railgun.runtime.peer",
-    "MemberView": "railgun.runtime.room",
-    "Message": "railgun.runtime.room",
-    "Receipt": "railgun.runtime.room",
+    "MemberView": "railgun.runtime.room_views",
+    "Message": "railgun.runtime.room_views",
+    "Receipt": "railgun.runtime.room_views",
     "Room": "railgun.runtime.room",
+    "MessageReader": "railgun.runtime.room_mail",
+    "Typing": "railgun.runtime.room_views",
     "PeerStatus": "railgun.runtime.status",
+    "RoomStatusView": "railgun.runtime.status",
     "NetworkKind": "railgun.network",
     "NetworkParameters": "railgun.network",
     "RelayContact": "railgun.types",

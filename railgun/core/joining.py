@@ -29,9 +29,14 @@ class JoiningRoom:
     def __init__(self, tools: RoomTools, invite: Invite, certificate: bytes) -> None:
         self._tools = tools
         self.invite = invite
-        self._joiner = Joiner(invite, tools.me, certificate, tools.sessions)
+        self._joiner = Joiner(invite, tools.me, certificate, tools.sessions, tools.prekey)
         self._post_at = 0.0
         self.refused_answers = 0
+
+    def use_tools(self, tools: RoomTools) -> None:
+        """The same device with other prekeys; an answer under an older one still opens."""
+        self._tools = tools
+        self._joiner.use_device(tools.me, tools.prekey)
 
     @property
     def room_id(self) -> RoomId:

@@ -113,6 +113,10 @@ class Joiner:
     def __repr__(self) -> str:
         return "Joiner(<redacted>)"
 
+    def use_device(self, me: OwnDevice, prekey: PrekeyRecord | None) -> None:
+        """The same device with other prekeys: the next post names the newest."""
+        self._me, self._prekey = me, prekey
+
     def writes(self) -> tuple[Write, ...]:
         """What to keep, so that a restarted member goes on asking; the invite is read back by `parse_invite`."""
         return (Write(TABLE, self.invite.room, format_invite(self.invite).encode()),)
@@ -184,6 +188,10 @@ class LobbyHost:
         self._waiting: OrderedDict[DeviceKey, _Waiting] = OrderedDict()
         self._answered: OrderedDict[tuple[DeviceKey, int], None] = OrderedDict()
         self.declined_count = 0
+
+    def use_device(self, me: OwnDevice) -> None:
+        """The same device with other prekey secrets."""
+        self._me = me
 
     def receive(self, post: JoinPost, keys: EpochKeys, state: RosterState, now: float, wall: float) -> None:
         """Take a post that opened under a lobby's ``keys``; whether to answer is decided when our turn comes.

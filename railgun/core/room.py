@@ -57,17 +57,23 @@ from railgun.wire.sealed import (
 )
 
 FORGET_SECONDS = 600.0
+PREKEY_TELL_AGAIN_SECONDS = 60.0
+PREKEY_TELL_WHEN_ABLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class RoomTools:
-    """What all rooms of one device share. ``pickle_key`` is secret, 32 bytes."""
+    """What all rooms of one device share.
+
+    ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest one; None while its certificate's is.
+    """
 
     me: OwnDevice
     network: NetworkParameters
     sessions: Sessions
     entropy: Entropy
     pickle_key: bytes = field(repr=False)
+    prekey: PrekeyRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,21 @@ class MemberRoom:
         self._queued: deque[_QueuedSend] = deque()
         self._bound: dict[bytes, GenerationState] = {}
         self._forget_at = 0.0
+        self._prekey_at: float | None = None
+        self._prekey_told_at = -PREKEY_TELL_AGAIN_SECONDS
+        self._prekey_told: PrekeyRecord | None = None
         self._told_removed = False
+
+    def use_tools(self, tools: RoomTools) -> None:
+        """The same device with other prekeys: after a new one was made, and once an old one's secret is dropped.
+
+        `next_deadlines` then asks for the room to be told, if it has to be.
+        """
+        self._tools = tools
+        self._me = tools.me
+        self.conversation.use_device(tools.me)
+        self._host.use_device(tools.me)
+        self._upkeep.use_device(tools.me)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -156,10 +176,16 @@ class MemberRoom:
             wall=wall,
             size_class=size_class,
         )
+        # A session's key may be among the requests: its receipts are not the message's.
+        parts = [
+            MessageId(request.reference)
+            for request in prepared.requests
+            if request.kind is EnvelopeKind.GROUP and request.reference is not None
+        ]
         return RoomOutcome(
             list(prepared.writes),
             list(prepared.requests),
-            [MessagePrepared(self.room_id, token, prepared.message_id)],
+            [MessagePrepared(self.room_id, token, prepared.message_id, tuple(parts))],
         )
 
     def invite(self, uses: int, expires: int, wall: float) -> tuple[MadeInvite, RoomOutcome]:
@@ -267,7 +293,11 @@ class MemberRoom:
                 return self._received([received], wall)
             if inner.kind is EnvelopeKind.SEALED:
                 return self._sealed(plan.keys, inner.body, now, wall)
-        except (PeerError, CryptoError):
+        except PeerError:
+            return RoomOutcome()
+        except CryptoError:
+            if inner.kind is EnvelopeKind.SEALED and plan.purpose is TagPurpose.ROOM:
+                self._sealed_for_another_prekey(now)
             return RoomOutcome()
         return RoomOutcome()
 
@@ -304,6 +334,26 @@ class MemberRoom:
                 return self._caught_up(body, wall)
             case _:
                 return RoomOutcome()
+
+    def _sealed_for_another_prekey(self, now: float) -> None:
+        """Something for us does not open: who sealed it may know only a prekey whose secret is gone. Tell them again,
+        now and then: their keys and messages can be asked for anew."""
+        if self._tools.prekey is not None and self._prekey_at is None:
+            self._prekey_at = max(now, self._prekey_told_at + PREKEY_TELL_AGAIN_SECONDS)
+
+    def _tell_prekey(self, now: float, wall: float) -> RoomOutcome:
+        """Bring the room our newest prekey."""
+        record, state = self._tools.prekey, self.state(wall)
+        self._prekey_at = None
+        if record is None or state.member(self._me.device) is None:
+            return RoomOutcome()
+        if self._sending(state, wall) is None:
+            self._prekey_at = now + PREKEY_TELL_WHEN_ABLE_SECONDS
+            return RoomOutcome()
+        self._prekey_told_at, self._prekey_told = now, record
+        outcome = RoomOutcome(list(self.roster.insert_prekey(record)))
+        outcome.add(self._spread((), (record,), state, wall))
+        return outcome
 
     def _received(self, results: list[Received], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()
@@ -418,7 +468,19 @@ class MemberRoom:
         answer_at = self._catch_up.next_due()
         if answer_at is not None:
             found["roster-answer"] = answer_at
+        prekey_at = self._prekey_due_at(state, now)
+        if prekey_at is not None:
+            found["prekey"] = prekey_at
         return found
+
+    def _prekey_due_at(self, state: RosterState, now: float) -> float | None:
+        record = self._tools.prekey
+        if self._prekey_at is not None or record is None or record is self._prekey_told:
+            return self._prekey_at
+        if state.member(self._me.device) is None:
+            return None
+        held = self.roster.prekey_record(self._me.device)
+        return now if held is None or held.issued < record.issued else None
 
     def due(self, name: str, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
@@ -446,6 +508,8 @@ class MemberRoom:
                 answerer = Answerer(self._me, self._tools.sessions, self._tools.entropy)
                 due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
                 return RoomOutcome(requests=due)
+            case "prekey":
+                return self._tell_prekey(now, wall)
             case "generation-make":
                 return self._make_generation(state, start, wall)
             case "generation-ask":

@@ -21,11 +21,15 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessagePrepared:
-    """What the application asked to send under ``token`` has its id now, and is kept."""
+    """What the application asked to send under ``token`` has its id now, and is kept.
+
+    ``parts`` are the ids that `MessageReceipted` will name: one, or several where it was split, or none where nobody
+    keeps it (typing)."""
 
     room_id: RoomId
     token: int
     message_id: MessageId
+    parts: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class GenerationUpkeep:
         self._ask_at: float | None = None
         self._waiting: OrderedDict[DeviceKey, tuple[GenerationRequest, EpochKeys, float]] = OrderedDict()
 
+    def use_device(self, me: OwnDevice) -> None:
+        """The same device with other prekey secrets."""
+        self._me = me
+
     def deadlines(self, state: RosterState, start: int, now: float) -> dict[str, float]:
         """Name to monotonic second, for `railgun.core.room.MemberRoom.next_deadlines`."""
         found: dict[str, float] = {}

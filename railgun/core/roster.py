@@ -264,6 +264,10 @@ class Roster:
         record, certificate = self._prekeys.get(device), member.certificate
         return certificate.prekey if record is None or record.issued < certificate.issued else record.prekey
 
+    def prekey_record(self, device: DeviceKey) -> PrekeyRecord | None:
+        """The newest record of ``device``; None where only its certificate names a prekey."""
+        return self._prekeys.get(device)
+
     # --- reading -------------------------------------------------------------------------------
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from railgun.core.effects import (
     Connect,
@@ -40,7 +40,7 @@ from railgun.core.events import (
     TimerFired,
     TurnEnded,
 )
-from railgun.errors import ClosedByPeer, LinkError, MalformedInput
+from railgun.errors import ClosedByPeer, ClosedLocally, LinkError, MalformedInput
 from railgun.limits import PEER_EVENTS_QUEUE_MAX
 from railgun.ports import Clock, Links, LinkUp, Store, Write
 from railgun.runtime.logs import Log, ShortId
@@ -89,6 +89,8 @@ class Driver:
         self._clock_handle: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._stopping = False
+        self._failure: BaseException | None = None
+        self._calls: dict[asyncio.Future[Any], None] = {}
         self._wall_minus_monotonic: float | None = None
         self.events_dropped = 0
 
@@ -106,11 +108,22 @@ class Driver:
                 while self._queue and not self._stopping:
                     self._turn(machine)
                     await asyncio.sleep(0)  # lets links flush and other tasks in between turns
+            if self._failure is not None:
+                raise self._failure
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._failure = error
+            raise
         finally:
             self._stopping = True
+            self._queue.clear()
             for handle in (self._clock_handle, self._timer):
                 if handle is not None:
                     handle.cancel()
+            for future in tuple(self._calls):
+                if not future.done():
+                    future.set_exception(self._failure or ClosedLocally("the node has stopped"))
 
     def stop(self) -> None:
         """Let `run` return after the turn under way. Idempotent."""
@@ -119,16 +132,27 @@ class Driver:
 
     def act(self, function: Callable[[float], tuple[Result, Sequence[Effect]]]) -> Result:
         """Let ``function(now)`` act on the machine now, and carry out its effects. Only between turns, which is always
-        so for code on the loop that no machine or notification calls. Raises what the function or the store raise."""
-        result, effects = function(self._clock.monotonic())
-        self._carry_out(effects)
+        so for code on the loop that no machine or notification calls.
+
+        Raises what the function or the store raise, and then the node ends by it: the machine has moved on, and what it
+        wanted done is not done. Raises that again, or ClosedLocally, once the node has ended.
+        """
+        self._check_running()
+        try:
+            result, effects = function(self._clock.monotonic())
+            self._carry_out(effects)
+        except BaseException as error:
+            self._failure = error
+            self.stop()
+            raise
         return result
 
     async def call(self, function: Callable[[float], tuple[Result, Sequence[Effect]]]) -> Result:
         """Let ``function(now)`` act on the machine between events; its effects are carried out before this returns.
 
-        Raises what the function raises; asyncio.CancelledError when the driver stops first.
+        Raises what the function raises; ClosedLocally, or what ended the node, when the driver stops first.
         """
+        self._check_running()
         future: asyncio.Future[Result] = self._loop.create_future()
 
         def run() -> None:
@@ -143,11 +167,19 @@ class Driver:
             if not future.done():
                 future.set_result(result)
 
-        if self._stopping:
-            raise asyncio.CancelledError
+        self._calls[future] = None
         self._queue.append(run)
         self._wake.set()
-        return await future
+        try:
+            return await future
+        finally:
+            self._calls.pop(future, None)
+
+    def _check_running(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._stopping:
+            raise ClosedLocally("the node has stopped")
 
     # --- one turn -------------------------------------------------------------------------------
 
@@ -234,6 +266,8 @@ class Driver:
             self._post(ClockRead(offset))
 
     def _post(self, event: Event) -> None:
+        if self._stopping:
+            return
         self._queue.append(event)
         self._wake.set()
 

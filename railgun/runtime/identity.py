@@ -12,20 +12,20 @@ from railgun.crypto.identity import device_identity, issue_certificate, root_ide
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import MalformedInput, StoreError, UsageError
 from railgun.ports import Clock, Entropy, Sessions, Store, Write
+from railgun.runtime.prekeys import PREKEYS_KEY, TABLE, OwnPrekey, prekeys_write, read_prekeys
 from railgun.runtime.profile import ProfileKind, create_profile
 from railgun.types import DeviceKey, RootKey
 from railgun.wire.certificates import CERTIFICATES, DeviceCertificate
 
-TABLE = "identity"
 SEED_BYTES = 32
 CERTIFICATE_SECONDS = 10 * 365 * 86_400
 """A certificate ends by revocation; its expiry is a last resort against a root that was lost."""
 NAME_CHARACTERS_MAX = 64
 
-_ROOT, _DEVICE, _PREKEY, _ACCOUNT, _CERTIFICATE, _NAME, _PICKLE = (
+_ROOT, _DEVICE, _PREKEYS, _ACCOUNT, _CERTIFICATE, _NAME, _PICKLE = (
     b"root-seed",
     b"device-seed",
-    b"prekey-secret",
+    PREKEYS_KEY,
     b"account",
     b"certificate",
     b"name",
@@ -38,15 +38,16 @@ class MemberIdentity:
     """One person's root and this device.
 
     Attributes:
-        device_seed, prekey_secret, pickle_key: secret, 32 bytes each; the last encrypts sessions in what is kept.
+        device_seed, pickle_key: secret, 32 bytes each; the latter encrypts sessions in what is kept.
+        prekeys: with their secrets, newest first.
         certificate: the root's word for this device.
         name: how this person wants to be shown; empty for none.
     """
 
     certificate: DeviceCertificate
     name: str
+    prekeys: tuple[OwnPrekey, ...]
     device_seed: bytes = field(repr=False)
-    prekey_secret: bytes = field(repr=False)
     pickle_key: bytes = field(repr=False)
 
     @property
@@ -70,7 +71,7 @@ def create_identity(entropy: Entropy, clock: Clock, sessions: Sessions, name: st
     return (
         Write(TABLE, _ROOT, root_seed),
         Write(TABLE, _DEVICE, device_seed),
-        Write(TABLE, _PREKEY, prekey_secret),
+        prekeys_write((OwnPrekey(prekey_secret, issued, 0),)),
         Write(TABLE, _ACCOUNT, account.pickle),
         Write(TABLE, _CERTIFICATE, CERTIFICATES.encode(certificate)),
         Write(TABLE, _NAME, name.encode()),
@@ -102,7 +103,7 @@ def load_identity(store: Store) -> MemberIdentity:
             certificate=CERTIFICATES.decode(rows[_CERTIFICATE]),
             name=rows[_NAME].decode(),
             device_seed=rows[_DEVICE],
-            prekey_secret=rows[_PREKEY],
+            prekeys=read_prekeys(rows[_PREKEYS]),
             pickle_key=rows[_PICKLE],
         )
     except KeyError as error:

@@ -9,16 +9,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from railgun.core.conversation import Conversation
-from railgun.core.generations import Generations
+from railgun.core.generations import Generations, OwnDevice
 from railgun.core.joining import JoiningRoom
 from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_rows import RoomStatus, read_room_row
 from railgun.core.roster import Roster
 from railgun.crypto.network_ids import network_content, read_network
+from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
 from railgun.limits import BOOTSTRAP_MAX
 from railgun.network import NetworkParameters
-from railgun.ports import Store, Write
+from railgun.ports import Entropy, Store, Write
+from railgun.runtime.identity import MemberIdentity
+from railgun.runtime.prekeys import prekey_record
 from railgun.types import RelayContact, RoomId
 from railgun.wire.contacts import format_contact, parse_contact
 from railgun.wire.invites import parse_invite
@@ -33,7 +36,9 @@ ROOM_TABLES = (
     "seen_indexes",
     "outbox",
     "messages",
+    "invites",
 )
+"""Every table whose keys start with a room's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,19 @@ def contact_writes(store: Store, contacts: Sequence[RelayContact]) -> list[Write
     return gone + [Write("contacts", key, value) for key, value in kept.items()]
 
 
+def room_tools(identity: MemberIdentity, network: NetworkParameters, entropy: Entropy) -> RoomTools:
+    """What all rooms of this device share, as of its newest prekey."""
+    sessions, device, seed = VodozemacSessions(), identity.device_key, identity.device_seed
+    return RoomTools(
+        me=OwnDevice(device, seed, tuple(prekey.secret for prekey in identity.prekeys)),
+        network=network,
+        sessions=sessions,
+        entropy=entropy,
+        pickle_key=identity.pickle_key,
+        prekey=prekey_record(identity.prekeys, device, seed, identity.certificate.issued, sessions),
+    )
+
+
 def load_rooms(store: Store, tools: RoomTools, certificate: bytes, now: float) -> LoadedRooms:
     """Every room of the profile that has not been left."""
     members: list[MemberRoom] = []
@@ -99,6 +117,8 @@ def load_rooms(store: Store, tools: RoomTools, certificate: bytes, now: float) -
 
 def _load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> MemberRoom:
     roster = Roster.load(room_id, store.load("roster_entries", room_id))
+    if not roster.is_known:
+        raise StoreError("the room's first entry is gone: restore the profile from a backup")
     generations = Generations.load(room_id, store.load("generations", room_id))
     conversation = Conversation(room_id, tools.me, tools.sessions, tools.pickle_key)
     conversation.load(

@@ -7,25 +7,23 @@ Must not know: commands, terminals.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from railgun.core.assembly import build_client
-from railgun.core.effects import Notification
-from railgun.core.generations import Generations, OwnDevice, first_generation
+from railgun.core.effects import Notification, Persist
+from railgun.core.generations import Generations, first_generation
 from railgun.core.joining import JoiningRoom
-from railgun.core.notifications import ClockCorrected, CommitteeJoined, EpochOpened, NoCommittee
-from railgun.core.room import MemberRoom, RoomTools
+from railgun.core.notifications import ClockCorrected, EpochOpened, NoCommittee
+from railgun.core.room import MemberRoom
 from railgun.core.room_notifications import RoomJoined
 from railgun.core.room_port import RoomOutcome
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.core.roster import create_roster
-from railgun.crypto.epoch import epoch_start
 from railgun.crypto.network_ids import network_id
-from railgun.crypto.sessions import VodozemacSessions
-from railgun.errors import DiscoveryError, NotMember, UsageError
-from railgun.limits import ROOMS_MAX
+from railgun.errors import DiscoveryError, NotMember, RailGunError, StoreError, UsageError
+from railgun.limits import CLOCK_CORRECTION_MAX_SECONDS, ROOMS_MAX
 from railgun.links.pool import WebRtcLinks
 from railgun.links.settings import LinkIdentity, LinkSettings
 from railgun.network import NetworkParameters
@@ -40,31 +38,34 @@ from railgun.runtime.member_store import (
     load_network,
     load_rooms,
     network_write,
+    room_tools,
+)
+from railgun.runtime.prekeys import (
+    OwnPrekey,
+    new_prekey_at,
+    next_drop_at,
+    prekeys_write,
+    with_new_prekey,
+    without_old_prekeys,
 )
 from railgun.runtime.profile import Profile, open_profile
-from railgun.runtime.room import Room, RoomMail
-from railgun.runtime.status import PeerStatus, RoomStatusView
+from railgun.runtime.room import Room
+from railgun.runtime.room_mail import OUT, RoomMail
+from railgun.runtime.status import PeerStatus, member_status
 from railgun.runtime.system import SystemClock, SystemEntropy, protocol_dice
 from railgun.runtime.tasks import Supervisor
-from railgun.types import NetworkId, NodeKey, RelayContact, RoomId
+from railgun.types import NetworkId, RelayContact, RoomId
 from railgun.wire.certificates import CERTIFICATES
-from railgun.wire.invites import parse_invite
+from railgun.wire.invites import Invite, parse_invite
 from railgun.wire.roster import CreateEntry, RoomSettings
 
 JOIN_SECONDS = 60.0
 ROOM_NONCE_BYTES = 16
-CONNECT_SECONDS = 10.0
+PREKEY_CHECK_SECONDS = 600.0
+SECRET_BYTES = 32
 LEAVE_GRACE_SECONDS = 5.0
 
 log = Log("peer")
-
-
-@dataclass(slots=True)
-class _RoomFacts:
-    epochs_seen: int = 0
-    epoch_start: int | None = None
-    seats: tuple[NodeKey, ...] = ()
-    joined_start: int | None = None
 
 
 class Peer:
@@ -86,20 +87,14 @@ class Peer:
         self._clock = clock
         self._entropy = entropy
         self._bootstrap = tuple(bootstrap)
-        self._tools = RoomTools(
-            me=OwnDevice(identity.device_key, identity.device_seed, (identity.prekey_secret,)),
-            network=network,
-            sessions=VodozemacSessions(),
-            entropy=entropy,
-            pickle_key=identity.pickle_key,
-        )
+        self._tools = room_tools(identity, network, entropy)
         self._certificate = CERTIFICATES.encode(identity.certificate)
         self._mail: dict[RoomId, RoomMail] = {}
-        self._facts: dict[RoomId, _RoomFacts] = {}
+        self._epochs_seen: dict[RoomId, int] = {}
         self._joined: dict[RoomId, asyncio.Future[None]] = {}
-        self._tasks = Supervisor()
-        self._closed = False
-        self._clock_corrected_seconds = 0.0
+        self._tasks = Supervisor(self._failed)
+        self._failure: RailGunError | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self.driver = Driver(clock=clock, store=profile.store, notify=self._notified)
         self.links = WebRtcLinks(
@@ -129,11 +124,14 @@ class Peer:
         for room_id, reason in loaded.damaged:
             log.error("room not served: its rows are damaged", room=room_id.hex()[:8], reason=reason)
         await self.driver.call(lambda _: (None, []))
+        self._tasks.start("prekeys", self._keep_prekeys_fresh())
         for joining in loaded.joining:
-            self._facts[joining.room_id] = _RoomFacts()
+            self._epochs_seen[joining.room_id] = 0
             self._add(joining, RoomOutcome())
         for member in loaded.members:
             self._serve(member.room_id)
+            if member.state(self._wall()).member(self.identity.device_key) is None:
+                self._mail[member.room_id].removed()
             self._add(member, member.resume())
 
     def _add(self, room: MemberRoom | JoiningRoom, first: RoomOutcome) -> None:
@@ -141,22 +139,47 @@ class Peer:
         self.driver.act(lambda now: (None, [*self.machine.add_room(room, now), *self.machine.apply(room, first, now)]))
 
     async def aclose(self) -> None:
-        """Remember relays, say goodbye, close the profile. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        """Remember relays, say goodbye, close the profile. Idempotent; every call waits for the end.
+
+        Sends under way fail with UsageError (what they said is kept), readers of messages end.
+
+        Raises:
+            StoreError: the disk refused the last words; the profile is closed all the same.
+        """
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="peer close")
+        # Whoever is cancelled while it waits must not leave the profile half closed.
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         try:
-            if not self._tasks.failed:
+            if self._failure is None:
                 self._remember_relays()
         finally:
             self.driver.stop()
-            for mail in self._mail.values():
-                mail.close()
-            for waiting in self._joined.values():
-                waiting.cancel()
-            await self._tasks.aclose()
-            await self.links.aclose()
-            self._profile.close()
+            self._end_waiting(self._failure)
+            try:
+                await self._tasks.aclose()
+                await self.links.aclose()
+            finally:
+                self._profile.close()
+
+    def _failed(self, error: BaseException) -> None:
+        """The driver, or another task, is at its end: nobody may go on waiting for it."""
+        self._failure = StoreError(str(error)) if isinstance(error, StoreError) else None
+        if self._failure is None:
+            self._failure = RailGunError(f"this peer has failed ({type(error).__name__}); its log says more")
+        self.driver.stop()
+        self._end_waiting(self._failure)
+
+    def _end_waiting(self, error: RailGunError | None) -> None:
+        for mail in self._mail.values():
+            mail.close(error)
+        for waiting in self._joined.values():
+            if not waiting.done():
+                waiting.set_exception(error or UsageError("this peer was closed; a later start goes on asking"))
+                waiting.exception()  # whoever waited may be gone
+        self._changed.set()
 
     async def __aenter__(self) -> Peer:
         return self
@@ -165,8 +188,16 @@ class Peer:
         await self.aclose()
 
     async def wait(self) -> None:
-        """Until something of the peer fails, and raise that; or until `aclose`."""
+        """Until something of the peer fails, and raise that (StoreError: the disk); or until `aclose`.
+
+        A peer that has failed does nothing more: close it, mend what the error names, connect anew.
+        """
         await self._tasks.wait()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._closing is not None
 
     @property
     def network_id(self) -> NetworkId:
@@ -183,16 +214,62 @@ class Peer:
         if known:
             self._store.commit(contact_writes(self._store, known))
 
+    # --- prekeys --------------------------------------------------------------------------------
+
+    async def rotate_prekey(self) -> None:
+        """Make a new X-Wing prekey now and tell every room; otherwise this happens once a week.
+
+        What was copied from this device before opens nothing that is sealed under the new one. Messages stop being
+        readable to such a copy with the room's next generation and each sender's next session.
+
+        Raises:
+            UsageError: closed, or too many were made within days.
+            StoreError: the disk.
+        """
+        self._check_open()
+        secret = self._entropy.random_bytes(SECRET_BYTES)
+        self._use_prekeys(with_new_prekey(self.identity.prekeys, secret, self._wall()))
+
+    def _use_prekeys(self, prekeys: tuple[OwnPrekey, ...]) -> None:
+        # Kept before anyone is told of it: what they seal from then on must open, whatever happens to this process.
+        self.driver.act(lambda _: (None, [Persist((prekeys_write(prekeys),))]))
+        self.identity = dataclasses.replace(self.identity, prekeys=prekeys)
+        self._tools = room_tools(self.identity, self.network, self._entropy)
+        for room in list(self.machine.rooms.values()):
+            if isinstance(room, MemberRoom | JoiningRoom):
+                room.use_tools(self._tools)
+                self.apply(room, RoomOutcome())
+
+    async def _keep_prekeys_fresh(self) -> None:
+        """A new prekey every week, and the end of old ones' secrets; only while relays say that our clock is right."""
+        while True:
+            prekeys, wall = self.identity.prekeys, self._wall()
+            offset = self.machine.clock.measured_offset_seconds
+            is_sane = bool(self.machine.connector.relays) and abs(offset or 0.0) < CLOCK_CORRECTION_MAX_SECONDS
+            if is_sane and wall >= new_prekey_at(prekeys):
+                await self.rotate_prekey()
+            elif is_sane and wall >= next_drop_at(prekeys):
+                self._use_prekeys(without_old_prekeys(prekeys, wall))
+            await asyncio.sleep(PREKEY_CHECK_SECONDS)
+
     # --- rooms ----------------------------------------------------------------------------------
 
     async def create_room(self, name: str, *, committee_size: int = 5, closed: bool = False) -> Room:
         """Make a room whose only member this is.
 
+        Args:
+            name: 1 to 128 bytes in UTF-8, printable. Others may use the same: the id tells rooms apart.
+            committee_size: K, relays that serve it at a time, 3 to 7.
+            closed: only admins let people in.
+
         Raises:
             UsageError: too many rooms, or a name or committee size out of range.
+            StoreError: the disk.
         """
         self._check_open()
         self._check_room_for_room()
+        if not name.strip() or not name.isprintable():
+            raise UsageError("a room needs a name that can be shown")
         wall = int(self._wall())
         try:
             settings = RoomSettings(committee_size=committee_size, closed=closed)
@@ -213,12 +290,18 @@ class Peer:
     async def join(self, link: str, *, timeout: float | None = JOIN_SECONDS) -> Room:  # noqa: ASYNC109
         """Ask to be let in by an invite link, and wait until a member has done so.
 
-        The request outlives the wait: a later `start` goes on asking until the invite is answered or expires.
+        The request outlives the wait and this process: it goes on until it is answered, or `leave` takes it back.
+        Asking again with another link to the same room replaces it. A room that this device is in is just returned.
+
+        Args:
+            timeout: seconds; None for no limit.
 
         Raises:
             MalformedInput: the link is mistyped.
-            UsageError: the link is for another network.
+            UsageError: the link is for another network, or there are too many rooms.
+            NotMember: this device was removed from the room; it stays out.
             DiscoveryError: nobody answered within ``timeout`` seconds.
+            StoreError: the disk.
         """
         self._check_open()
         invite = parse_invite(link)
@@ -227,18 +310,19 @@ class Peer:
                 f"this invite is for another network (id {invite.network.hex()[:16]}) than {self.network.name!r}; "
                 "give the file of its network with --network"
             )
-        if invite.room in self._mail:
+        mail = self._mail.get(invite.room)
+        if mail is not None:
+            if mail.is_removed:
+                raise NotMember(f"{OUT}, and who is out stays out")
             return self.room(invite.room)
-        waiting = self._joined.get(invite.room)
-        if waiting is None:
+        if invite.room not in self.machine.rooms:
             self._check_room_for_room()
+        waiting = self._joined.get(invite.room)
+        if waiting is None or waiting.done():
             waiting = self._joined[invite.room] = asyncio.get_running_loop().create_future()
-            room = JoiningRoom(self._tools, invite, self._certificate)
-            self._facts[invite.room] = _RoomFacts()
-            row = room_write(invite.room, RoomRow(RoomStatus.JOINING, int(self._wall()), link.strip()))
-            for contact in invite.contacts:
-                self._add_bootstrap(contact)
-            self._add(room, RoomOutcome([row]))
+        asking = self.machine.rooms.get(invite.room)
+        if not isinstance(asking, JoiningRoom) or asking.invite.seed != invite.seed:
+            self._ask_for(invite, link)
         try:
             await asyncio.wait_for(asyncio.shield(waiting), timeout)
         except TimeoutError:
@@ -248,8 +332,17 @@ class Peer:
             ) from None
         return self.room(invite.room)
 
+    def _ask_for(self, invite: Invite, link: str) -> None:
+        self.driver.act(lambda _: (None, self.machine.remove_room(invite.room)))
+        room = JoiningRoom(self._tools, invite, self._certificate)
+        self._epochs_seen[invite.room] = 0
+        for contact in invite.contacts:
+            self._add_bootstrap(contact)
+        row = room_write(invite.room, RoomRow(RoomStatus.JOINING, int(self._wall()), link.strip()))
+        self._add(room, RoomOutcome([row]))
+
     def rooms(self) -> list[Room]:
-        """Rooms that this device is a member of, by name."""
+        """Rooms that this device is a member of, or was removed from and has not left yet, by name."""
         found = [self.room(room_id) for room_id in self._mail]
         return sorted(found, key=lambda room: (room.name, room.room_id))
 
@@ -274,35 +367,59 @@ class Peer:
         return Room(self, self._mail[fits[0]])
 
     async def leave(self, room_id: RoomId) -> None:
-        """Tell the members, then erase all that is here of the room."""
-        member = self._member(room_id)
+        """Tell the members, for up to 5 s, then erase all that is here of the room; or take back a request to join.
+
+        A device that has left stays out: it cannot be invited again.
+
+        Raises:
+            NotMember: no such room is here.
+            StoreError: the disk.
+        """
+        self._check_open()
+        room, mail = self.machine.rooms.get(room_id), self._mail.get(room_id)
         # Whoever is out already has nobody to tell.
-        if member.state(self._wall()).member(self.identity.device_key) is not None:
-            self.apply(member, member.leave(self._wall()))
-            await self._mail[room_id].wait_settled(member, LEAVE_GRACE_SECONDS)
-        self.driver.act(lambda now: (None, self.machine.remove_room(room_id)))
-        self._store.commit(forget_room_writes(self._store, room_id))
-        self._mail.pop(room_id).close()
-        self._facts.pop(room_id, None)
+        if isinstance(room, MemberRoom) and room.state(self._wall()).member(self.identity.device_key) is not None:
+            self.apply(room, room.leave(self._wall()))
+            if mail is not None:
+                await mail.wait_settled(lambda: len(room.conversation.outbox), LEAVE_GRACE_SECONDS)
+            self._check_open()
+        if room_id not in self.machine.rooms:
+            raise NotMember("this device is not a member of the room")
+        erased = Persist(tuple(forget_room_writes(self._store, room_id)))
+        self.driver.act(lambda _: (None, [*self.machine.remove_room(room_id), erased]))
+        self._epochs_seen.pop(room_id, None)
+        if mail is not None:
+            del self._mail[room_id]
+            mail.close()
+        waiting = self._joined.pop(room_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(NotMember("the request to join was taken back"))
+            waiting.exception()
 
     def _add_bootstrap(self, contact: RelayContact) -> None:
         self.driver.act(lambda now: (None, self.machine.add_bootstrap(contact, now)))
 
-    def apply(self, member: MemberRoom, outcome: RoomOutcome) -> None:
+    def apply(self, room: MemberRoom | JoiningRoom, outcome: RoomOutcome) -> None:
         """Carry out at once what a call on a room's machine answered."""
-        self.driver.act(lambda now: (None, self.machine.apply(member, outcome, now)))
+        self.driver.act(lambda now: (None, self.machine.apply(room, outcome, now)))
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def check_usable(self) -> None:
+        """Raises UsageError once this is closed, and what ended it once it has failed."""
+        if self._failure is not None:
+            raise self._failure
+        if self._closing is not None:
             raise UsageError("this peer is closed")
+
+    _check_open = check_usable
 
     def _check_room_for_room(self) -> None:
         if len(self.machine.rooms) >= ROOMS_MAX:
             raise UsageError(f"{ROOMS_MAX} rooms are the most that one profile serves; leave one first")
 
     def _serve(self, room_id: RoomId) -> None:
-        self._mail[room_id] = RoomMail(room_id, self._profile.store.message_log, self.identity.device_key)
-        self._facts.setdefault(room_id, _RoomFacts())
+        log = self._profile.store.message_log
+        self._mail[room_id] = RoomMail(room_id, log, self.identity.device_key, self.identity.name)
+        self._epochs_seen.setdefault(room_id, 0)
 
     def _member(self, room_id: RoomId) -> MemberRoom:
         room = self.machine.rooms.get(room_id)
@@ -326,42 +443,16 @@ class Peer:
 
     def status(self) -> PeerStatus:
         """What is going on, at this moment."""
-        directory = self.machine.directory
-        rooms = []
-        for room_id, facts in self._facts.items():
-            machine = self.machine.rooms.get(room_id)
-            state = machine.state(self._wall()) if isinstance(machine, MemberRoom) else None
-            start = epoch_start(self._wall(), room_id, self.network.epoch_seconds)
-            tags = [tag for tag in self.machine.tags.of_room(room_id) if tag.keys.start == start]
-            attached = tuple(tags[0].attached) if tags else ()
-            seats = tags[0].committee.seat_keys if tags else ()
-            rooms.append(
-                RoomStatusView(
-                    room_id=room_id,
-                    name=None if state is None else state.name,
-                    is_member=state is not None and state.member(self.identity.device_key) is not None,
-                    members=0 if state is None else len(state.devices),
-                    epoch_start=start,
-                    epoch_ends_in_seconds=start + self.network.epoch_seconds - self._wall(),
-                    epochs_seen=facts.epochs_seen,
-                    seats=seats,
-                    attached=attached,
-                )
-            )
-        return PeerStatus(
-            device_key=self.identity.device_key,
-            network_name=self.network.name,
-            relays_known=directory.relays_known,
-            relays_linked=len(self.machine.connector.relays),
-            clock_correction_seconds=self.machine.clock.correction_seconds,
-            mode="volunteers" if any(room.attached for room in rooms) else "offline",
-            rooms=tuple(rooms),
-        )
+        return member_status(self.machine, self.identity.device_key, self.network, self._epochs_seen, self._wall())
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
-        """Until ``condition()`` holds, looked at after every notification; False after ``timeout`` seconds."""
+        """Until ``condition()`` holds, looked at after every notification; False after ``timeout`` seconds.
+
+        Raises UsageError once this is closed, and what ended it once it has failed.
+        """
         deadline = self._clock.monotonic() + timeout
         while not condition():
+            self.check_usable()
             self._changed.clear()
             wait = deadline - self._clock.monotonic()
             if wait <= 0:
@@ -382,16 +473,11 @@ class Peer:
                 waiting = self._joined.pop(room_id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(None)
-            case EpochOpened(room_id, start, seats):
-                facts = self._facts.setdefault(room_id, _RoomFacts())
-                facts.epochs_seen += 1
-                facts.epoch_start, facts.seats = start, seats
-            case CommitteeJoined(room_id, _, start, _):
-                self._facts.setdefault(room_id, _RoomFacts()).joined_start = start
+            case EpochOpened(room_id, _, _) if room_id in self._epochs_seen:
+                self._epochs_seen[room_id] += 1
             case NoCommittee(_, _, known):
                 log.warning("no committee: no relay is known or none can be reached", relays_known=known)
             case ClockCorrected(offset, harmful):
-                self._clock_corrected_seconds = offset
                 if harmful:
                     log.warning(
                         "this machine's clock is off; set it right (rail gun corrects its own view meanwhile)",
@@ -430,8 +516,12 @@ async def open_peer(
             opened.store.commit([network_write(chosen)])
         contacts = list(bootstrap) + [item for item in load_contacts(opened.store) if item not in bootstrap]
         peer = Peer(opened, identity, chosen, contacts, clock, entropy)
-        await peer.start()
     except BaseException:
         opened.close()
+        raise
+    try:
+        await peer.start()
+    except BaseException:
+        await peer.aclose()
         raise
     return peer

@@ -1,36 +1,20 @@
 """A room as the application sees it: send, read, invite, members.
 
-Owns: waiting for receipts, handing messages over exactly once, the API's shapes.
-Must not know: machines' insides, links, commands.
+Owns: the API's words and their errors. Must not know: machines' insides, links, commands.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from time import monotonic
+import math
 from typing import TYPE_CHECKING
 
-from railgun.core import conversation
-from railgun.core.conversation import read_message
-from railgun.core.effects import Notification
 from railgun.core.room import MemberRoom
-from railgun.core.room_notifications import MessagePrepared, MessageReceipted, MessageReceived, RemovedFromRoom
-from railgun.errors import DiscoveryError, NotMember, UsageError
-from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, TYPING_QUEUE_MAX
-from railgun.storage.message_log import MessageLog
-from railgun.types import DeviceKey, MessageId, RoomId, RootKey, SizeClass
-from railgun.wire.content import (
-    Content,
-    DeleteContent,
-    EditContent,
-    FileOfferContent,
-    ReactionContent,
-    ReplyContent,
-    TextContent,
-    TypingContent,
-)
+from railgun.errors import NotMember, UsageError
+from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX
+from railgun.runtime.room_mail import MessageReader, RoomMail
+from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
+from railgun.types import DeviceKey, MessageId, RoomId, SizeClass
+from railgun.wire.content import Content, ReactionContent, ReplyContent, TextContent, TypingContent
 from railgun.wire.invites import Invite, format_invite
 
 if TYPE_CHECKING:
@@ -39,169 +23,20 @@ if TYPE_CHECKING:
 SEND_SECONDS = 30.0
 INVITE_USES = 1
 INVITE_SECONDS = 7 * 86_400
-_KINDS: dict[type, str] = {
-    TextContent: "text",
-    ReplyContent: "reply",
-    ReactionContent: "reaction",
-    TypingContent: "typing",
-    EditContent: "edit",
-    DeleteContent: "delete",
-    FileOfferContent: "file",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """``receipts`` of ``of`` seats have signed that they hold the message. ``latency_ms``: from the call to that."""
-
-    message_id: MessageId
-    receipts: int
-    of: int
-    latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What somebody said. ``kind`` is text, reply, reaction, edit, delete, file or unsupported.
-
-    ``text`` is what is to be shown (the emoji, of a reaction); ``target`` the message that it is about.
-    ``received_at`` is in Unix seconds of this device.
-    """
-
-    message_id: MessageId
-    author: DeviceKey
-    author_name: str
-    kind: str
-    text: str
-    target: MessageId | None
-    received_at: int
-    content: Content = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MemberView:
-    """One member's device."""
-
-    device_key: DeviceKey
-    root_key: RootKey
-    name: str
-    is_admin: bool
-    is_self: bool
-
-
-@dataclass(slots=True)
-class _Sending:
-    began_at: float
-    prepared: asyncio.Future[MessageId]
-    settled: asyncio.Future[tuple[int, int]]
-
-
-class RoomMail:
-    """What comes and goes of one room, between the driver and the application."""
-
-    def __init__(self, room_id: RoomId, message_log: MessageLog, own: DeviceKey) -> None:
-        self.room_id = room_id
-        self._log = message_log
-        self._own = own
-        self._arrived = asyncio.Event()
-        self._receipted = asyncio.Event()
-        self._sending: dict[int, _Sending] = {}
-        self._by_message: dict[MessageId, _Sending] = {}
-        self._token = 0
-        self._closed = False
-        self.typing: asyncio.Queue[DeviceKey] = asyncio.Queue(TYPING_QUEUE_MAX)
-        self.is_removed = False
-
-    def notified(self, notification: Notification) -> None:
-        """A notification of this room, from the driver."""
-        match notification:
-            case MessageReceived(_, message):
-                if isinstance(message.content, TypingContent):
-                    if not self.typing.full():
-                        self.typing.put_nowait(message.author)
-                else:
-                    self._arrived.set()
-            case MessagePrepared(_, token, message_id):
-                sending = self._sending.pop(token, None)
-                if sending is not None and not sending.prepared.done():
-                    sending.prepared.set_result(message_id)
-                    self._by_message[message_id] = sending
-            case MessageReceipted(_, message_id, receipts, of, majority, _):
-                self._receipted.set()
-                sending = self._by_message.get(message_id)
-                if majority and sending is not None and not sending.settled.done():
-                    sending.settled.set_result((receipts, of))
-            case RemovedFromRoom():
-                self.is_removed = True
-                self._arrived.set()
-            case _:
-                pass
-
-    def close(self) -> None:
-        """Nothing more will come."""
-        self._closed = True
-        self._arrived.set()
-        for sending in [*self._sending.values(), *self._by_message.values()]:
-            sending.prepared.cancel()
-            sending.settled.cancel()
-
-    # --- sending --------------------------------------------------------------------------------
-
-    def begin(self) -> tuple[int, _Sending]:
-        """A token for one send, and what to wait on."""
-        loop = asyncio.get_running_loop()
-        self._token += 1
-        sending = self._sending[self._token] = _Sending(monotonic(), loop.create_future(), loop.create_future())
-        return self._token, sending
-
-    def end(self, token: int, message_id: MessageId | None) -> None:
-        """Nobody waits any more."""
-        self._sending.pop(token, None)
-        if message_id is not None:
-            self._by_message.pop(message_id, None)
-
-    async def wait_settled(self, member: MemberRoom, seconds: float) -> None:
-        """Until the room's outbox is empty, or ``seconds`` are over."""
-        try:
-            async with asyncio.timeout(seconds):
-                while len(member.conversation.outbox):
-                    self._receipted.clear()
-                    await self._receipted.wait()
-        except TimeoutError:
-            return
-
-    # --- reading --------------------------------------------------------------------------------
-
-    async def messages(self) -> AsyncIterator[Message]:
-        """Messages of others that were not acknowledged yet, each once; acknowledged when the next is asked for."""
-        while True:
-            self._arrived.clear()
-            rows = self._log.undelivered(self.room_id)
-            for row in rows:
-                message = read_message(row.message_id, row.value)
-                if message.author != self._own:
-                    yield view_message(message)
-                self._log.acknowledge(self.room_id, [row.message_id])
-            if not rows:
-                if self._closed or self.is_removed:
-                    return
-                await self._arrived.wait()
-
-    def history(self, limit: int, before: int | None = None) -> list[Message]:
-        """The newest messages, oldest first."""
-        rows = self._log.page(self.room_id, before=before, limit=min(limit, HISTORY_PAGE_MAX))
-        return [view_message(read_message(row.message_id, row.value)) for row in reversed(rows)]
+DEVICE_PREFIX_DIGITS_MIN = 4
+MESSAGE_ID_BYTES = 16
 
 
 class Room:
-    """One room of a `Peer`."""
+    """One room of a `Peer`. Two of the same room are equal. All methods raise UsageError once the peer is closed, and
+    what ended the peer (StoreError: the disk) once it has failed."""
 
     def __init__(self, peer: Peer, mail: RoomMail) -> None:
         self._peer = peer
         self._mail = mail
 
     def __repr__(self) -> str:
-        return f"Room({self.name!r}, {self.room_id.hex()[:8]})"
+        return f"Room({self.room_id.hex()[:8]})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Room) and other.room_id == self.room_id
@@ -211,15 +46,24 @@ class Room:
 
     @property
     def room_id(self) -> RoomId:
+        """32 bytes: the hash of the room's first roster entry."""
         return self._mail.room_id
 
     @property
     def name(self) -> str:
+        """What its creator called it; several rooms may have one name. Raises NotMember after `leave`."""
         return self._machine.state(self._peer.wall()).name
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this device may still send: False once it was removed."""
+        return not (self._mail.is_removed or self._mail.is_closed)
 
     @property
     def _machine(self) -> MemberRoom:
         return self._peer.member_room(self.room_id)
+
+    # --- saying things --------------------------------------------------------------------------
 
     async def send(
         self,
@@ -230,118 +74,162 @@ class Room:
     ) -> Receipt:
         """Say something; returns when a majority of the committee's seats have signed for it.
 
-        A message that is not receipted in time is not lost: it stays in the outbox and goes out when it can.
+        Up to 64 sends of a room are under way at a time; more wait their turn, in the order of their calls. A message
+        that is not receipted in time, or whose caller was cancelled while it was under way, is not lost: it stays in
+        the outbox and goes out when it can, also after a restart.
+
+        Args:
+            content: text of at most 131,072 bytes in UTF-8, or any content of `railgun.wire.content`.
+            size_class: an envelope larger than needed; by default the smallest that fits.
+            timeout: seconds, for the turn and the receipts.
 
         Raises:
             NotMember: this device is out of the room.
-            UsageError: the text is too long.
-            DiscoveryError: no majority within ``timeout`` seconds; the message goes on by itself.
+            UsageError: it does not fit (``size_class``), or too much waits already; it was not taken.
+            DiscoveryError: no majority within ``timeout`` seconds; the message is kept and goes on by itself.
+            StoreError: it could not be kept; it was not sent, and the peer has ended.
         """
         body = TextContent(content) if isinstance(content, str) else content
-        token, sending = self._mail.begin()
-        machine = self._machine
-        message_id: MessageId | None = None
-        try:
-            try:
-                outcome = machine.send(body, token, self._peer.wall(), size_class)
-            except ValueError as error:
-                raise UsageError(f"this cannot be sent: {error}") from error
-            self._peer.apply(machine, outcome)
-            async with asyncio.timeout(timeout):
-                message_id = await sending.prepared
-                receipts, of = await sending.settled
-        except TimeoutError:
-            raise DiscoveryError(
-                f"no majority of relays has signed for the message within {timeout:g} s; it is kept and goes on"
-            ) from None
-        finally:
-            self._mail.end(token, message_id)
-        return Receipt(message_id, receipts, of, 1000 * (monotonic() - sending.began_at))
+        if isinstance(body, TypingContent):
+            raise UsageError("nobody signs for typing: use set_typing")
+        return await self._mail.send(lambda token: self._start(body, token, size_class), timeout)
 
-    def messages(self) -> AsyncIterator[Message]:
-        """What others say, from the first message not yet acknowledged on, each exactly once.
+    async def reply(self, message_id: MessageId, text: str) -> Receipt:
+        """Answer a message. Raises as `send`."""
+        return await self.send(self._about(ReplyContent, message_id, text))
 
-        A message counts as acknowledged when the next one is asked for: one that a crash cut off comes again.
-        One reader a room, please: several would share the messages between them.
+    async def react(self, message_id: MessageId, emoji: str) -> Receipt:
+        """Put an emoji on a message, at most 64 bytes in UTF-8; an empty one takes it back. Raises as `send`.
+
+        Up to 11 bytes travel in the smallest envelope.
         """
-        return self._mail.messages()
+        return await self.send(self._about(ReactionContent, message_id, emoji))
 
-    def history(self, limit: int = 100) -> list[Message]:
-        """The newest ``limit`` messages that this device has, own ones too, oldest first."""
-        return self._mail.history(limit)
+    async def set_typing(self, active: bool) -> None:
+        """Let the others know that this device is writing, or has stopped. Sent once: not receipted, not kept.
 
-    async def typing(self) -> DeviceKey:
-        """The next device that is typing."""
-        return await self._mail.typing.get()
+        Raises:
+            NotMember, UsageError, StoreError: as `send`.
+        """
+        self._mail.check_open()
+        self._start(TypingContent(active), 0, None)
+
+    @staticmethod
+    def _about(kind: type[ReplyContent] | type[ReactionContent], message_id: MessageId, text: str) -> Content:
+        if len(message_id) != MESSAGE_ID_BYTES:
+            raise UsageError("a message id has 16 bytes: take it from a message")
+        return kind(message_id, text)
+
+    def _start(self, body: Content, token: int, size_class: SizeClass | None) -> None:
+        """Hand content to the machine, and carry out what it wants."""
+        machine = self._machine
+        self._peer.check_usable()
+        if len(machine.conversation.outbox) >= PENDING_SENDS_MAX:
+            raise UsageError(f"{PENDING_SENDS_MAX} messages wait for relays already; this one was not taken")
+        try:
+            outcome = machine.send(body, token, self._peer.wall(), size_class)
+        except ValueError as error:
+            raise UsageError(f"this cannot be sent: {error}") from error
+        self._peer.apply(machine, outcome)
+
+    # --- hearing things -------------------------------------------------------------------------
+
+    def messages(self) -> MessageReader:
+        """What others say, from the first message not yet acknowledged on, as an async iterator.
+
+        A message counts as acknowledged when the next one is asked for: one that a crash, an exception or a ``break``
+        cut off comes again with the next reader; no other ever does. Waiting may be cancelled and taken up again. It
+        ends when the peer is closed or this device was removed. One reader a room: a newer one takes over.
+
+        Raises, while iterated:
+            UsageError: a newer reader has taken over.
+            StoreError: the disk.
+        """
+        return MessageReader(self._mail)
+
+    def history(self, limit: int = 100, before: MessageId | None = None) -> list[Message]:
+        """The newest ``limit`` messages (1 to 500) that this device has, own ones too, oldest first; with ``before``
+        those that arrived before that message.
+
+        Raises:
+            UsageError: ``limit`` is less than 1, or ``before`` is not here.
+            StoreError: the disk.
+        """
+        return self._mail.history(min(limit, HISTORY_PAGE_MAX), before)
+
+    async def typing(self) -> Typing:
+        """The next member that begins or stops typing; the latest 64 wait to be asked for.
+
+        Raises:
+            NotMember: this device is out.
+        """
+        return await self._mail.next_typing()
+
+    # --- members --------------------------------------------------------------------------------
 
     def members(self) -> list[MemberView]:
-        """All members' devices, by key."""
+        """All members' devices, by key. Raises NotMember after `leave`."""
         own = self._peer.identity.device_key
         return [
             MemberView(
-                member.device,
-                member.root,
-                self._peer.identity.name if member.device == own else short_name(member.device),
-                member.is_admin,
-                member.device == own,
+                member.device, member.root, self._mail.name_of(member.device), member.is_admin, member.device == own
             )
             for member in self._machine.state(self._peer.wall()).members
         ]
 
-    def invite(self, uses: int = INVITE_USES, expires_in_seconds: int = INVITE_SECONDS) -> str:
-        """A link that lets ``uses`` people in within ``expires_in_seconds``.
+    def invite(self, uses: int = INVITE_USES, expires_in_seconds: float = INVITE_SECONDS) -> str:
+        """A link that lets ``uses`` people in within ``expires_in_seconds``. Whoever has it can use it: send it safely.
 
         Raises:
             NotMember: this device may not invite.
             UsageError: a number is out of range.
+            StoreError: the disk.
         """
+        self._mail.check_open()
+        self._peer.check_usable()
         wall = self._peer.wall()
         machine = self._machine
+        contacts = self._peer.known_contacts()[:INVITE_CONTACTS_MAX]
+        if not math.isfinite(expires_in_seconds):
+            raise UsageError("an invite needs an expiry")
         try:
-            made, outcome = machine.invite(uses, int(wall) + expires_in_seconds, wall)
+            made, outcome = machine.invite(uses, int(wall + expires_in_seconds), wall)
         except ValueError as error:
             raise UsageError(f"an invite cannot be made so: {error}") from error
         self._peer.apply(machine, outcome)
-        contacts = self._peer.known_contacts()[:INVITE_CONTACTS_MAX]
         return format_invite(Invite(self._peer.network_id, self.room_id, made.seed, contacts))
 
     async def remove(self, device: DeviceKey | str) -> None:
-        """Remove a member's device for good. ``device``: its key, or a hexadecimal prefix of it.
+        """Remove a member's device for good. ``device``: its key, or 4 or more hexadecimal digits that begin it.
 
         Raises:
-            NotMember: this device may not remove, or there is no such member.
+            NotMember: this device may not remove, or there is no such member, or several fit.
+            UsageError: it is this device's own key (`leave` is for that), or too few digits.
+            StoreError: the disk.
         """
+        self._mail.check_open()
+        self._peer.check_usable()
         machine = self._machine
+        if isinstance(device, str) and len(device) < DEVICE_PREFIX_DIGITS_MIN:
+            raise UsageError(f"name the device by at least {DEVICE_PREFIX_DIGITS_MIN} digits of its key")
         found = [
             member.device
             for member in machine.state(self._peer.wall()).members
-            if (member.device == device if isinstance(device, bytes) else member.device.hex().startswith(device))
+            if (member.device.hex().startswith(device.lower()) if isinstance(device, str) else member.device == device)
         ]
         if len(found) != 1:
             raise NotMember(f"{len(found)} members fit; `railgun room members` shows them")
+        if found[0] == self._peer.identity.device_key:
+            raise UsageError("this is your own device: leave the room instead")
         self._peer.apply(machine, machine.remove(found, self._peer.wall()))
 
     async def leave(self) -> None:
-        """Leave the room and erase all that this device keeps of it."""
+        """Tell the others, for up to 5 s, and erase all that this device keeps of the room.
+
+        A device that has left stays out: it cannot be invited again.
+
+        Raises:
+            NotMember: it was left already.
+            StoreError: the disk.
+        """
         await self._peer.leave(self.room_id)
-
-
-def short_name(device: DeviceKey) -> str:
-    """How a device without a name is shown."""
-    return device.hex()[:8]
-
-
-def view_message(message: conversation.Message) -> Message:
-    """A machine's message as the application sees it."""
-    content = message.content
-    shown = next((getattr(content, name) for name in ("text", "emoji", "name") if hasattr(content, name)), "")
-    return Message(
-        message_id=message.message_id,
-        author=message.author,
-        author_name=short_name(message.author),
-        kind=_KINDS.get(type(content), "unsupported"),
-        text=str(shown),
-        target=getattr(content, "target", None),
-        received_at=message.received,
-        content=content,
-    )

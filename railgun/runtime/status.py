@@ -1,20 +1,34 @@
 """What a peer can tell of itself at a moment.
 
-Owns: the shapes. Must not know: how they are gathered or shown.
+Owns: the shapes, and filling them from a client's machine. Must not know: how they are shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from railgun.core.client import ClientMachine
+from railgun.core.room import MemberRoom
+from railgun.crypto.epoch import epoch_start
+from railgun.network import NetworkParameters
 from railgun.types import DeviceKey, NodeKey, RoomId
 
 
 @dataclass(frozen=True, slots=True)
 class RoomStatusView:
-    """One room. ``seats`` are the open epoch's, in order; ``attached`` those that serve this peer, primary first.
+    """One room.
 
-    ``name`` is None while the room is being joined."""
+    Attributes:
+        name: None while the room is being joined.
+        is_member: False while it is being joined, and once this device was removed.
+        members: devices in the room.
+        epoch_start: Unix seconds; when the open epoch began.
+        epoch_ends_in_seconds: by the corrected clock.
+        epochs_seen: epochs begun since this peer started.
+        seats: the node keys of the open epoch's committee, in order.
+        attached: those that serve this peer, primary first.
+    """
 
     room_id: RoomId
     name: str | None
@@ -29,7 +43,14 @@ class RoomStatusView:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """The whole peer. ``mode`` is ``volunteers`` when a committee serves it, else ``offline``."""
+    """The whole peer.
+
+    Attributes:
+        relays_known: relays in the directory. relays_linked: those with a link to this peer.
+        clock_correction_seconds: what is added to this machine's clock, 0 until three relays have told theirs; beyond
+            half the network's overlap the machine's clock should be set right.
+        mode: ``volunteers`` when a committee serves a room of this peer, else ``offline``.
+    """
 
     device_key: DeviceKey
     network_name: str
@@ -38,3 +59,41 @@ class PeerStatus:
     clock_correction_seconds: float
     mode: str
     rooms: tuple[RoomStatusView, ...]
+
+
+def member_status(
+    machine: ClientMachine,
+    device_key: DeviceKey,
+    network: NetworkParameters,
+    epochs_seen: Mapping[RoomId, int],
+    wall: float,
+) -> PeerStatus:
+    """The status of the rooms in ``epochs_seen`` at ``wall``, corrected Unix seconds."""
+    rooms = []
+    for room_id, epochs in epochs_seen.items():
+        room = machine.rooms.get(room_id)
+        state = room.state(wall) if isinstance(room, MemberRoom) else None
+        start = epoch_start(wall, room_id, network.epoch_seconds)
+        tags = [tag for tag in machine.tags.of_room(room_id) if tag.keys.start == start]
+        rooms.append(
+            RoomStatusView(
+                room_id=room_id,
+                name=None if state is None else state.name,
+                is_member=state is not None and state.member(device_key) is not None,
+                members=0 if state is None else len(state.devices),
+                epoch_start=start,
+                epoch_ends_in_seconds=start + network.epoch_seconds - wall,
+                epochs_seen=epochs,
+                seats=tags[0].committee.seat_keys if tags else (),
+                attached=tuple(tags[0].attached) if tags else (),
+            )
+        )
+    return PeerStatus(
+        device_key=device_key,
+        network_name=network.name,
+        relays_known=machine.directory.relays_known,
+        relays_linked=len(machine.connector.relays),
+        clock_correction_seconds=machine.clock.correction_seconds,
+        mode="volunteers" if any(room.attached for room in rooms) else "offline",
+        rooms=tuple(rooms),
+    )

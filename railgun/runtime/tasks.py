@@ -6,7 +6,7 @@ Owns: starting, watching and ending a group of named tasks. Must not know: what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from railgun.runtime.logs import Log
@@ -17,7 +17,9 @@ log = Log("tasks")
 class Supervisor:
     """A group of tasks of one owner. The first error ends `wait`; `aclose` ends all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: Callable[[BaseException], None] | None = None) -> None:
+        """``on_failure`` is told of the first error, on the loop, before `wait` raises it."""
+        self._on_failure = on_failure
         self._tasks: dict[asyncio.Task[Any], str] = {}
         self._error: BaseException | None = None
         self._ended = asyncio.Event()
@@ -55,4 +57,6 @@ class Supervisor:
             log.error("task failed", cause=error, task=name)
             if self._error is None:
                 self._error = error
+                if self._on_failure is not None:
+                    self._on_failure(error)
             self._ended.set()
