@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, fits_an_answer
@@ -29,7 +29,7 @@ from railgun.crypto.signing import public_key_of
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, RefusalCode, UsageError
 from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
 from railgun.ports import Entropy, Sessions
-from railgun.types import DeviceKey
+from railgun.types import DeviceKey, Tag
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.roster import SECONDS_PER_DAY, AddEntry, InviteEntry, JoinRequest, PrekeyRecord
 from railgun.wire.sealed import (
@@ -185,8 +185,9 @@ class LobbyHost:
     def __init__(self, me: OwnDevice, sessions: Sessions) -> None:
         self._me = me
         self._sessions = sessions
-        self._waiting: OrderedDict[DeviceKey, _Waiting] = OrderedDict()
-        self._answered: OrderedDict[tuple[DeviceKey, int], None] = OrderedDict()
+        # By device and lobby tag: who asks again with another link listens in that link's lobby only.
+        self._waiting: OrderedDict[tuple[DeviceKey, Tag], _Waiting] = OrderedDict()
+        self._answered: OrderedDict[tuple[DeviceKey, Tag], None] = OrderedDict()
         self.declined_count = 0
 
     def use_device(self, me: OwnDevice) -> None:
@@ -201,11 +202,11 @@ class LobbyHost:
             CryptoError, MalformedInput: its certificate is none.
         """
         check_admission(post, state, self._me.device, wall)
-        place = (post.device, keys.start)
-        if place in self._answered or post.device in self._waiting:
+        place = (post.device, keys.tag)
+        if place in self._answered or place in self._waiting:
             return
         was_member = state.member(post.device) is not None
-        self._waiting[post.device] = _Waiting(post, keys, now + turn_seconds(state, self._me.device, post), was_member)
+        self._waiting[place] = _Waiting(post, keys, now + turn_seconds(state, self._me.device, post), was_member)
         if len(self._waiting) > LOBBY_JOINS_MAX:
             self._waiting.popitem(last=False)
 
@@ -224,18 +225,20 @@ class LobbyHost:
     ) -> list[Admission]:
         """Answer those whose time has come and whom nobody else has let in meanwhile."""
         admissions = []
-        for device in [device for device, waiting in self._waiting.items() if waiting.due <= now]:
-            waiting = self._waiting.pop(device)
+        for place in [place for place, waiting in self._waiting.items() if waiting.due <= now]:
+            waiting, device = self._waiting.pop(place), place[0]
             state = roster.state(int(wall) // SECONDS_PER_DAY)
             if not waiting.was_member and state.member(device) is not None:
-                continue
+                if not any(answered == device for answered, _ in self._answered):
+                    continue  # another member has let it in, and answers
+                waiting = replace(waiting, was_member=True)
             try:
                 check_admission(waiting.post, state, self._me.device, wall)
                 admission = self._admit(waiting, roster, generations, start, entropy, wall)
             except (PeerError, CryptoError, NotMember, UsageError):
                 self.declined_count += 1  # what held when it was posted holds no longer: spent, revoked, removed
                 continue
-            self._answered[device, waiting.keys.start] = None
+            self._answered[place] = None
             if len(self._answered) > LOBBY_JOINS_MAX:
                 self._answered.popitem(last=False)
             admissions.append(admission)
