@@ -476,7 +476,9 @@ class Peer:
             case EpochOpened(room_id, _, _) if room_id in self._epochs_seen:
                 self._epochs_seen[room_id] += 1
             case NoCommittee(_, _, known):
-                log.warning("no committee: no relay is known or none can be reached", relays_known=known)
+                # Every start passes through this before the first relay has answered.
+                tell = log.warning if known else log.info
+                tell("no committee: no relay is known or none can be reached", relays_known=known)
             case ClockCorrected(offset, harmful):
                 if harmful:
                     log.warning(
