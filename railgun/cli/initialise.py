@@ -128,4 +128,12 @@ def _make_relay(path: Path, chosen: Credentials) -> bytes:
 
 def _make_member(path: Path, chosen: Credentials, name: str) -> bytes:
     """Returns the device key, 32 bytes."""
-    raise UsageError("members' profiles come with the rooms; give --relay")
+    from railgun.runtime.identity import create_member_profile, load_identity
+    from railgun.runtime.profile import open_profile
+    from railgun.runtime.system import SystemClock, SystemEntropy
+
+    entropy = SystemEntropy()
+    passphrase, key_file = chosen.passphrase, chosen.key_file
+    create_member_profile(path, entropy, SystemClock(), name=name, passphrase=passphrase, key_file=key_file)
+    with open_profile(path, entropy, passphrase=passphrase, key_file=key_file) as profile:
+        return load_identity(profile.store).device_key

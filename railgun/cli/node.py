@@ -104,7 +104,8 @@ def _watch_signals() -> asyncio.Future[int]:
             stop.set_result(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told, number)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup, or in the background of a script
+            loop.add_signal_handler(number, told, number)
     return stop
 
 
@@ -194,9 +195,9 @@ def _print_start(context: Context, network: NetworkParameters, host: RelayHost) 
                 f"This relay serves the network {network.name} ({network.kind.value}) at {address}, UDP.",
                 "Others reach it by its contact:",
                 line,
-                "It stores and forwards sealed messages only. An idle relay talks to a few others every second or so; ",
-                "a room that it serves costs it what the room's members send, once for each of about 1/K of them.",
-                "Stop it with Ctrl-C: it tells the others, so that nothing waits for it.",
+                "It stores and forwards sealed messages only. Idle, it sends and gets a few kilobytes a minute;",
+                "a room of K seats costs a seat what is sent there, once in and out again to about 1/K of the members.",
+                "Stop it with Ctrl-C: it says goodbye first, so that nobody waits for it.",
             ]
         ),
     )

@@ -40,6 +40,11 @@ class Printer:
         self._stdout = stdout
         self._stderr = stderr
 
+    @property
+    def progress_stream(self) -> IO[str]:
+        """Where something that draws itself anew may do so: beside the result."""
+        return self._stderr
+
     def tell(self, text: str) -> None:
         """A line, or a few, for people. What comes from others must have passed `one_line` or `paragraph`."""
         self._write(self._stderr if self.as_json else self._stdout, text)
@@ -61,6 +66,10 @@ class Printer:
             self._write(self._stdout, json.dumps(fields, allow_nan=False))
         else:
             self._write(self._stdout, listing(fields) if text is None else text)
+
+    def line(self, fields: Mapping[str, Json]) -> None:
+        """One JSON object of many, on a line of standard output (``--lines``, never together with ``--json``)."""
+        self._write(self._stdout, json.dumps(fields, allow_nan=False))
 
     def flush(self) -> None:
         """Raises OSError when a stream refuses what was printed (a full disk, a closed pipe)."""

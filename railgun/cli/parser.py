@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import argparse
 
-from railgun.cli import committee, configuration, initialise, networks, node, simulations
+from railgun.cli import (
+    benchmarks,
+    committee,
+    configuration,
+    demonstration,
+    initialise,
+    messages,
+    networks,
+    node,
+    rooms,
+    simulations,
+    status,
+)
 from railgun.cli.arguments import Parser, add_global_options, add_subparsers
 
 DESCRIPTION = "Rail Gun: rooms whose messages travel through rotating committees of relays."
@@ -28,6 +40,18 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action=_AskVersion, nargs=0, help="print the version and leave")
     add_global_options(parser, is_root=True)
     commands = add_subparsers(parser)
-    for module in (initialise, networks, node, committee, configuration, simulations):
+    for module in (
+        initialise,
+        rooms,
+        messages,
+        status,
+        committee,
+        networks,
+        node,
+        configuration,
+        demonstration,
+        benchmarks,
+        simulations,
+    ):
         module.add(commands)
     return parser

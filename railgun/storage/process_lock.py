@@ -18,13 +18,17 @@ from railgun.storage.files import PRIVATE_FILE_MODE
 _PID_BYTES_MAX: Final = 20
 
 
+class HeldByAnother(UsageError):
+    """Another process has it; the text names its pid."""
+
+
 class ProcessLock:
     """Held from construction to `release`.
 
     ``subject`` says in the error's text what is in use.
 
     Raises:
-        UsageError: another holder (its pid is in the text).
+        HeldByAnother: a UsageError.
         OSError: the file cannot be opened.
     """
 
@@ -35,7 +39,7 @@ class ProcessLock:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UsageError(
+                raise HeldByAnother(
                     f"{subject} is in use by {_holder(descriptor)}: stop it, or use another profile"
                 ) from error
             os.ftruncate(descriptor, 0)

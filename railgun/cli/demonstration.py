@@ -1,0 +1,100 @@
+"""``railgun demo``: a whole network on this machine, and what came of it.
+
+Owns: its options, which stream shows what. Must not know: how the demo runs, counts or is drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from railgun.cli.arguments import add_command, number, whole_number
+from railgun.cli.failures import Exit
+
+if TYPE_CHECKING:
+    from railgun.cli.context import Context
+    from railgun.runtime.demo.result import DemoResult
+    from railgun.runtime.demo.run import Running
+
+DAY_SECONDS = 86_400
+
+
+def add(subparsers: Any) -> None:
+    """Describe the command to the parser."""
+    parser = add_command(
+        subparsers,
+        "demo",
+        run,
+        "Start relays and members as processes of their own on this machine, let the members talk in a room while its "
+        "committees rotate, and count what arrived. Exit status 1 if anything was lost, doubled, or of a wrong size "
+        "on the wire.",
+    )
+    parser.add_argument("--relays", type=whole_number(1, 64), default=7, help="relay processes, 1 to 64")
+    parser.add_argument("--members", type=whole_number(2, 64), default=6, help="member processes in one room, 2 to 64")
+    parser.add_argument("--messages", type=whole_number(1, 10_000), default=60, help="messages that each member sends")
+    parser.add_argument("--committee", type=whole_number(3, 7), default=5, help="seats of the room's committee, 3 to 7")
+    parser.add_argument(
+        "--epoch-seconds",
+        metavar="SECONDS",
+        type=whole_number(10, DAY_SECONDS),
+        default=20,
+        help="how long a committee serves",
+    )
+    parser.add_argument(
+        "--overlap-seconds",
+        metavar="SECONDS",
+        type=whole_number(1, DAY_SECONDS),
+        default=4,
+        help="how long two committees serve side by side, up to a quarter of the epoch",
+    )
+    parser.add_argument(
+        "--duration-seconds",
+        metavar="SECONDS",
+        type=number(1, DAY_SECONDS),
+        default=90,
+        help="over how long the messages are spread, once all have joined",
+    )
+    parser.add_argument(
+        "--evidence", metavar="DIR", help="write each process's own account there, from which the totals recompute"
+    )
+    parser.add_argument(
+        "--stay", action="store_true", help="keep the network up afterwards, with an invite to its room, until Ctrl-C"
+    )
+
+
+def run(context: Context) -> int:
+    """``demo``."""
+    from railgun.runtime.demo.display import LiveTable, staying_text, summary
+    from railgun.runtime.demo.options import DemoOptions
+    from railgun.runtime.demo.result import promises_kept
+    from railgun.runtime.demo.run import run_demo
+    from railgun.runtime.system import raise_descriptor_limit
+    from railgun.runtime.system import run as run_loop
+
+    given = context.arguments
+    context.configuration()
+    raise_descriptor_limit()
+    options = DemoOptions(
+        relays=given.relays,
+        members=given.members,
+        messages=given.messages,
+        committee=given.committee,
+        epoch_seconds=given.epoch_seconds,
+        overlap_seconds=given.overlap_seconds,
+        duration_seconds=given.duration_seconds,
+        evidence=None if given.evidence is None else Path(given.evidence),
+        stay=given.stay,
+    )
+    printer = context.printer
+    table = LiveTable(printer.progress_stream)
+
+    def staying(result: DemoResult, running: Running) -> None:
+        table.__exit__(None, None, None)
+        printer.result(result.as_json(), summary(result))
+        printer.tell(staying_text(running))
+
+    with table:
+        result = run_loop(run_demo(options, table, staying))
+    if not printer.has_result:
+        printer.result(result.as_json(), summary(result))
+    return Exit.KEPT if promises_kept(result) else Exit.BROKEN

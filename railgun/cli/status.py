@@ -1,0 +1,56 @@
+"""``railgun status``: what this device's peer is doing.
+
+Owns: its output. Must not know: how it is gathered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from railgun.cli.arguments import add_command, whole_number
+from railgun.cli.failures import Exit
+from railgun.cli.output import one_line, table
+from railgun.cli.rooms import add_peer_options, ask
+
+if TYPE_CHECKING:
+    from railgun.cli.context import Context
+
+
+def add(subparsers: Any) -> None:
+    """Describe the command to the parser."""
+    parser = add_command(
+        subparsers, "status", run, "Show this device's network, links, clock and rooms, and who serves each room now."
+    )
+    parser.add_argument(
+        "--wait-seconds",
+        metavar="SECONDS",
+        type=whole_number(0, 60),
+        default=5,
+        help="wait so long at most until links stand and rooms are attached",
+    )
+    add_peer_options(parser)
+
+
+def run(context: Context) -> int:
+    """``status``."""
+    found = ask(context, "status", wait_seconds=context.arguments.wait_seconds)
+    rows = [
+        [
+            room["id"][:8],
+            room["members"] if room["is_member"] else "joining",
+            f"{len(room['attached'])} of {len(room['seats'])}",
+            f"{room['epoch_ends_in_seconds']:.0f} s",
+            room["name"],
+        ]
+        for room in found["rooms"]
+    ]
+    lines = [
+        f"device   {found['device'][:16]}",
+        f"network  {one_line(found['network'])} (id {found['network_id'][:16]})",
+        f"mode     {found['mode']}",
+        f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
+        f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
+        table(["room", "members", "attached to", "epoch ends in", "name"], rows) if rows else "no rooms yet",
+    ]
+    context.printer.result(found, "\n".join(lines))
+    return Exit.KEPT

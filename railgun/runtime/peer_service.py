@@ -1,0 +1,368 @@
+"""What a peer does for a command: named calls that take and return plain values.
+
+Owns: the calls' names, arguments and answers, which are the objects that commands print with ``--json``.
+Must not know: whether the command runs in this process or asks over the control socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, Final, TypeAlias, TypeVar
+
+from railgun.core.committee import Committee
+from railgun.core.room_port import TagPurpose
+from railgun.crypto.epoch import epoch_start
+from railgun.errors import DiscoveryError, MalformedInput, NotMember, UsageError
+from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
+from railgun.runtime.peer import Peer
+from railgun.runtime.room import Room
+from railgun.runtime.room_views import Message
+from railgun.types import DeviceKey, RelayContact, RoomId
+from railgun.wire.invites import parse_invite
+from railgun.wire.records import Ad
+
+Answer: TypeAlias = dict[str, Any]
+Result = TypeVar("Result")
+
+CONNECT_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 0.02
+SETTLE_SECONDS: Final = 10.0
+AGREE_SECONDS: Final = 3.0
+"""A directory that changes all the time is never quite in step."""
+MEMBER_DIGITS_MIN: Final = 8
+SECONDS_MAX: Final = 10 * 365 * 86_400
+
+
+class PeerService:
+    """The calls of one `Peer`."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._read: set[RoomId] = set()
+        self._calls: Mapping[str, Callable[[_Arguments], Awaitable[Answer]]] = {
+            "rooms": self._rooms,
+            "create_room": self._create_room,
+            "invite": self._invite,
+            "members": self._members,
+            "remove": self._remove,
+            "leave": self._leave,
+            "join": self._join,
+            "send": self._send,
+            "status": self._status,
+            "committee": self._committee,
+        }
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> Answer:
+        """Carry out one call.
+
+        Raises:
+            UsageError: there is no such call, or an argument does not fit.
+            RailGunError: whatever the call itself raises.
+        """
+        call = self._calls.get(name)
+        if call is None:
+            raise UsageError(f"no such call: {name}")
+        return await call(_Arguments(arguments))
+
+    async def tail(self, arguments: Mapping[str, object]) -> AsyncIterator[Answer]:
+        """The last ``history`` messages of a room, then new ones of others as they come.
+
+        Ends when this device is out of the room. What was yielded counts as delivered once the next is asked for.
+        Raises UsageError where another command reads the room already.
+        """
+        given = _Arguments(arguments)
+        room = self._room(given)
+        history = given.integer("history", 0, 0, HISTORY_PAGE_MAX)
+        if room.room_id in self._read:
+            raise UsageError(f"another command reads {room.name} already: stop that one first")
+        self._read.add(room.room_id)
+        try:
+            shown = set()
+            for message in room.history(history) if history else ():
+                shown.add(message.message_id)
+                yield _message(message)
+            async for message in room.messages():
+                if message.message_id not in shown:
+                    yield _message(message)
+        finally:
+            self._read.discard(room.room_id)
+
+    # --- rooms ----------------------------------------------------------------------------------
+
+    async def _rooms(self, _: _Arguments) -> Answer:
+        status = self._peer.status()
+        return {
+            "rooms": [
+                {
+                    "id": room.room_id.hex(),
+                    "name": room.name,
+                    "is_member": room.is_member,
+                    "members": room.members if room.is_member else None,
+                }
+                for room in status.rooms
+            ]
+        }
+
+    async def _create_room(self, given: _Arguments) -> Answer:
+        closed = given.flag("closed")
+        size = given.integer("committee_size", 5, 3, 7)
+        room = await self._peer.create_room(given.text("name"), committee_size=size, closed=closed)
+        return {**_name(room), "committee_size": size, "closed": closed}
+
+    async def _invite(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        uses = given.integer("uses", 1, 1, INVITE_USES_MAX)
+        seconds = given.integer("expires_in_seconds", 7 * 86_400, 1, SECONDS_MAX)
+        link = room.invite(uses, seconds)
+        await self._settle(room)
+        return {**_name(room), "link": link, "uses": uses, "expires_at": int(self._peer.wall()) + seconds}
+
+    async def _members(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        return {
+            **_name(room),
+            "members": [
+                {
+                    "device": member.device_key.hex(),
+                    "root": member.root_key.hex(),
+                    "name": member.name,
+                    "is_admin": member.is_admin,
+                    "is_self": member.is_self,
+                }
+                for member in room.members()
+            ],
+        }
+
+    async def _remove(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        device = self._device(room, given.text("member"))
+        await room.remove(device)
+        await self._settle(room)
+        return {**_name(room), "removed": device.hex()}
+
+    async def _leave(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        named = _name(room)
+        if len(room.members()) > 1:
+            await self._reach(self._bootstrap())
+        await room.leave()
+        return named
+
+    async def _join(self, given: _Arguments) -> Answer:
+        link = given.text("link")
+        try:
+            invite = parse_invite(link)
+        except MalformedInput as error:
+            raise UsageError(error.detail) from error
+        seconds = given.integer("timeout_seconds", 60, 1, 86_400)
+        joining = self._peer.join(link, timeout=seconds)
+        room = await self._while_reaching(joining, (*invite.contacts, *self._bootstrap()))
+        return {**_name(room), "members": len(room.members())}
+
+    # --- messages -------------------------------------------------------------------------------
+
+    async def _send(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        text = given.text("text")
+        seconds = given.integer("timeout_seconds", 30, 1, 86_400)
+        await self._reach(self._bootstrap())
+        try:
+            receipt = await room.send(text, timeout=seconds)
+        except DiscoveryError:  # kept, and on its way without us: the promise is broken, but nothing is lost
+            return {**_name(room), "message_id": None, "receipts": None, "of": None, "latency_ms": None}
+        return {
+            **_name(room),
+            "message_id": receipt.message_id.hex(),
+            "receipts": receipt.receipts,
+            "of": receipt.of,
+            "latency_ms": round(receipt.latency_ms, 3),
+        }
+
+    # --- looking --------------------------------------------------------------------------------
+
+    async def _status(self, given: _Arguments) -> Answer:
+        seconds = given.integer("wait_seconds", 0, 0, 60)
+        if seconds:  # a peer that has just started is not yet where it will be in a moment
+            await self._peer.wait_until(self._is_settled, seconds)
+        status = self._peer.status()
+        return {
+            "device": status.device_key.hex(),
+            "network": status.network_name,
+            "network_id": self._peer.network_id.hex(),
+            "mode": status.mode,
+            "relays_known": status.relays_known,
+            "relays_linked": status.relays_linked,
+            "clock_correction_seconds": round(status.clock_correction_seconds, 3),
+            "rooms": [
+                {
+                    "id": room.room_id.hex(),
+                    "name": room.name,
+                    "is_member": room.is_member,
+                    "members": room.members if room.is_member else None,
+                    "epoch_start": room.epoch_start,
+                    "epoch_ends_in_seconds": round(room.epoch_ends_in_seconds, 1),
+                    "seats": [seat.hex() for seat in room.seats],
+                    "attached": [seat.hex() for seat in room.attached],
+                }
+                for room in status.rooms
+            ],
+        }
+
+    async def _committee(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        peer = self._peer
+        await self._reach(self._bootstrap())
+        directory = peer.machine.directory
+        await peer.wait_until(self._is_settled, CONNECT_SECONDS)
+        await peer.wait_until(lambda: len(directory.agreeing) >= min(2, directory.relays_known), AGREE_SECONDS)
+        wall = peer.wall()
+        start = epoch_start(wall, room.room_id, peer.network.epoch_seconds)
+        found = []
+        for begins in (start, start + peer.network.epoch_seconds):
+            plans = peer.member_room(room.room_id).tag_plans(begins, wall)
+            # With several live generations the room has several tags; any member's next message is under one of them.
+            for plan in plans:
+                if plan.purpose is TagPurpose.ROOM and plan.keys.start == begins:
+                    committee = directory.committee(plan.keys.tag, begins, plan.committee_size, wall)
+                    found.append(describe_committee(committee, begins))
+        return {
+            "room": room.name,
+            "committees": found,
+            "relays_known": directory.relays_known,
+            "relays_agreeing": len(directory.agreeing),
+        }
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _room(self, given: _Arguments) -> Room:
+        return self._peer.room(given.text("room"))
+
+    def _device(self, room: Room, text: str) -> DeviceKey:
+        fits = [member for member in room.members() if member.name == text]
+        if not fits and len(text) >= MEMBER_DIGITS_MIN:
+            fits = [member for member in room.members() if member.device_key.hex().startswith(text.lower())]
+        if not fits:
+            raise NotMember(f"nobody in {room.name} fits {text!r}: `railgun room members` shows who is there")
+        if len(fits) > 1:
+            raise UsageError(f"{len(fits)} members fit {text!r}: give more digits of the device's key")
+        return fits[0].device_key
+
+    def _bootstrap(self) -> tuple[RelayContact, ...]:
+        return tuple(self._peer.known_contacts()[:BOOTSTRAP_MAX])
+
+    def _is_settled(self) -> bool:
+        """Whether links stand and every room is attached."""
+        status = self._peer.status()
+        members = [room for room in status.rooms if room.is_member]
+        return status.relays_linked > 0 and all(room.attached for room in members)
+
+    async def _reach(self, contacts: tuple[RelayContact, ...]) -> None:
+        """Wait until a relay is linked. Raises UsageError where none is known, DiscoveryError where none answers."""
+        if not contacts:
+            raise UsageError(
+                "no relay to start from: give --bootstrap CONTACT (`railgun node` prints a relay's contact)"
+            )
+        deadline = monotonic() + CONNECT_SECONDS
+        while not self._peer.machine.connector.relays:
+            if monotonic() > deadline:
+                addresses = dict.fromkeys(str(address) for contact in contacts for address in contact.addresses)
+                raise DiscoveryError(
+                    f"no relay answered within {CONNECT_SECONDS:g} s, tried {', '.join(addresses)}: "
+                    "look at the network connection, or give --bootstrap CONTACT of a relay that runs"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _while_reaching(self, work: Coroutine[Any, Any, Result], contacts: tuple[RelayContact, ...]) -> Result:
+        """Do ``work``, but give up when no relay can be reached at all. Raises as `_reach` and as ``work``."""
+        working = asyncio.ensure_future(work)
+        reaching = asyncio.ensure_future(self._reach(contacts))
+        both: set[asyncio.Future[Any]] = {working, reaching}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await reaching
+            return await working
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _settle(self, room: Room) -> None:
+        """Give what the room has to tell the others a moment to leave, if there is anyone to tell."""
+        machine = self._peer.member_room(room.room_id)
+        if len(room.members()) > 1:
+            await self._peer.wait_until(lambda: not len(machine.conversation.outbox), SETTLE_SECONDS)
+
+
+class _Arguments:
+    """Arguments as they came, each checked when it is taken. Raises UsageError, all methods."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            raise UsageError(f"{name}: expected text")
+        return value
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self._values.get(name, default)
+        if type(value) is not int or not least <= value <= most:
+            raise UsageError(f"{name}: expected a whole number from {least} to {most}")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}: expected true or false")
+        return value
+
+
+def describe_committee(committee: Committee, start: int) -> Answer:
+    """A committee with its epoch, as commands print it."""
+    return {
+        "tag": committee.tag.hex(),
+        "start": start,
+        "size": committee.committee_size,
+        "n": committee.n,
+        "majority": committee.majority,
+        "seats_hash": committee.seats_hash.hex(),
+        "seats": [_relay(ad) for ad in committee.seats],
+        "standbys": [_relay(ad) for ad in committee.standbys],
+        "fallbacks": [_relay(ad) for ad in committee.fallbacks],
+    }
+
+
+def _relay(ad: Ad) -> Answer:
+    return {"node": ad.node_key.hex(), "address": str(ad.address)}
+
+
+def _name(room: Room) -> Answer:
+    return {"room": room.name, "id": room.room_id.hex()}
+
+
+def _message(message: Message) -> Answer:
+    return {
+        "message_id": message.message_id.hex(),
+        "author": message.author.hex(),
+        "author_name": message.author_name,
+        "kind": message.kind,
+        "text": message.text,
+        "target": None if message.target is None else message.target.hex(),
+        "received_at": message.received_at,
+    }
+
+
+@asynccontextmanager
+async def closing(stream: AsyncIterator[Answer]) -> AsyncIterator[AsyncIterator[Answer]]:
+    """Close an asynchronous generator that is left early."""
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
