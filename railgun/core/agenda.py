@@ -24,6 +24,7 @@ class Agenda:
         self._sequence = 0
         self._generation = 0
         self._armed_at: float | None = None
+        self._to_arm = False
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -33,6 +34,8 @@ class Agenda:
         self._sequence += 1
         self._deadlines[name] = (at, self._sequence)
         heapq.heappush(self._heap, (at, self._sequence, name))
+        if self._armed_at is None or at < self._armed_at:
+            self._to_arm = True
 
     def set_earlier(self, name: DeadlineName, at: float) -> None:
         """As `set`, unless the name is already due at or before ``at``."""
@@ -65,9 +68,13 @@ class Agenda:
     def fired(self) -> None:
         """The armed timer went off; `arm` will ask for the next."""
         self._armed_at = None
+        self._to_arm = True
 
     def arm(self, out: Effects) -> None:
         """Ask for a timer at the earliest deadline, unless the standing one already serves."""
+        if not self._to_arm:
+            return
+        self._to_arm = False
         heap = self._heap
         while heap:
             standing = self._deadlines.get(heap[0][2])

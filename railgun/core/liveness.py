@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from railgun.core.agenda import Agenda, DeadlineName
-from railgun.limits import DEAD_SECONDS, PROBE_SECONDS, SUSPECT_SECONDS
+from railgun.limits import DEAD_SECONDS, PROBE_SECONDS, PULSE_SECONDS, SUSPECT_SECONDS
 from railgun.types import PeerKey
 
 GRID_SECONDS: Final = 0.25
@@ -132,11 +132,11 @@ class Liveness:
         watch.sequence += 1
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
-            first = watch.dead_seconds if watch.dead_seconds < SUSPECT_SECONDS else SUSPECT_SECONDS
-            self._agenda.set(("silence", peer), now + first)
-        # The pulse that may be lost is repeated within a probe's short wait.
-        wait = min(watch.interval_seconds, watch.dead_seconds / 2)
-        self._agenda.set(("pulse", peer), now + wait if wait < 2 * GRID_SECONDS else self._on_grid(now + wait))
+            self._agenda.set(("silence", peer), now + min(watch.dead_seconds, _first_look(watch.interval_seconds)))
+        if watch.dead_seconds == PROBE_SECONDS:
+            self._agenda.set(("pulse", peer), now + PROBE_SECONDS / 2)  # one of the two may be lost
+        else:
+            self._agenda.set(("pulse", peer), self._on_grid(now + watch.interval_seconds))
         return watch.sequence
 
     def silence_due(self, peer: PeerKey, now: float) -> bool:
@@ -148,7 +148,11 @@ class Liveness:
         if now + _EPSILON < deadline:
             suspect_at = watch.oldest_unanswered_at + SUSPECT_SECONDS
             watch.is_suspect = now + _EPSILON >= suspect_at
-            later = suspect_at if not watch.is_suspect and suspect_at < deadline else deadline
+            later = deadline if watch.is_suspect else min(deadline, suspect_at)
+            if watch.interval_seconds > PULSE_SECONDS and not watch.is_suspect:
+                # Rarely asked, and it does not answer: a pulse may be lost, so ask again.
+                self._agenda.set(("pulse", peer), now)
+                later = min(later, now + PULSE_SECONDS)
             self._agenda.set(("silence", peer), later)
             return False
         return True
@@ -157,3 +161,8 @@ class Liveness:
         """The nearest moment of the grid, so that a second's interval stays one."""
         phase = self._phase or 0.0
         return round((at - phase) / GRID_SECONDS) * GRID_SECONDS + phase
+
+
+def _first_look(interval_seconds: float) -> float:
+    """How long after an unanswered pulse to look: where pulses follow every second anyway, when it grows suspect."""
+    return SUSPECT_SECONDS if interval_seconds <= PULSE_SECONDS else PULSE_SECONDS
