@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PROGRAMS: Final[dict[str, tuple[str, ...]]] = {
     "cbor": ("cbor",),
     "frames": ("wire.frames.frames", "wire.frames.pulses", "signed_frames", "message"),
-    "codecs": ("core.", "crypto.", "links.", "wire.", "content", "prekeys"),
+    "codecs": ("@codec", "content", "prekeys"),
     "records": ("record", "verify_record", "verify_certificate", "open_entry"),
     "envelopes": ("envelope", "inner", "check_envelope", "open_envelope"),
     "text": ("contact", "invite", "environment"),
@@ -24,16 +24,22 @@ PROGRAMS: Final[dict[str, tuple[str, ...]]] = {
     "sctp": ("sctp_",),
     "documents": ("configuration", "network_file", "profile_facts"),
     "store": ("store",),
+    "machines": ("relay_machine", "client_machine"),
 }
-"""Program to names of targets; a name that ends in ``.`` or ``_`` stands for all that begin with it."""
+"""Program to names of targets; a name that ends in ``.`` or ``_`` stands for all that begin with it, and
+``@group`` for a group."""
 
 
 def targets_of(name: str) -> list[Target]:
     """The targets of one program, in the order of the names."""
     from tests.fuzz.targets import all_targets
+    from tests.fuzz.targets_machines import machine_targets
 
-    return [target for wanted in PROGRAMS[name] for target in all_targets() if _matches(wanted, target.name)]
+    known = (*all_targets(), *machine_targets())
+    return [target for wanted in PROGRAMS[name] for target in known if _matches(wanted, target)]
 
 
-def _matches(wanted: str, name: str) -> bool:
-    return name.startswith(wanted) if wanted.endswith((".", "_")) else name == wanted
+def _matches(wanted: str, target: Target) -> bool:
+    if wanted.startswith("@"):
+        return target.group == wanted[1:]
+    return target.name.startswith(wanted) if wanted.endswith((".", "_")) else target.name == wanted

@@ -108,6 +108,7 @@ def _codec_target(label: str, codec: Codec[Any]) -> Target:
         encode=codec.encode,
         seeds=lambda: codec_samples(codec, Random(SEED), each=2),
         bytes_max=codec.bytes_max,
+        group="codec",
     )
 
 
