@@ -98,6 +98,8 @@ class Liveness:
             watch.oldest_unanswered_at = None
             watch.dead_seconds = DEAD_SECONDS
             watch.is_suspect = False
+            if watch.interval_seconds > PULSE_SECONDS:  # else the next pulse's deadline replaces this one in time
+                self._agenda.cancel(("silence", peer))
         if not answer:
             watch.asked_of_us_at = now
 

@@ -75,6 +75,7 @@ from railgun.wire.frames import (
     Unsubscribe,
 )
 
+SWEEP_SECONDS = 10.0
 TAG_DEADLINES = frozenset({"exchange", "seat-pull", "filled", "phase", "tag-end"})
 
 
@@ -230,7 +231,7 @@ class RelayMachine:
         self.connector.connected(event, now)
         self.directory.peer_connected(event.peer, now, out, is_relay=event.is_relay)
         if not event.is_relay:
-            self.agenda.set(("client-silence", event.peer), now + CLIENT_SILENCE_SECONDS)
+            self.agenda.set_earlier(("sweep",), now + SWEEP_SECONDS)
             return
         if not event.inbound:  # whoever dials us must not choose our time
             self.clock.sample(event.peer, event.clock_offset_seconds)
@@ -248,7 +249,6 @@ class RelayMachine:
         self, peer_key: PeerKey, retry_after_seconds: float | None, now: float, out: Effects, *, idle: bool = False
     ) -> None:
         peer = self._peers.pop(peer_key, None)
-        self.agenda.cancel(("client-silence", peer_key))
         self.liveness.forget(peer_key)
         newly = self.connector.lost(peer_key, retry_after_seconds, now, idle=idle)
         self.directory.peer_gone(peer_key)
@@ -272,8 +272,8 @@ class RelayMachine:
                 if self.liveness.silence_due(peer, now):
                     out.append(Disconnect(peer, RefusalCode.REPLACED))
                     self._peer_gone(peer, None, now, out)
-            case ("client-silence", peer):
-                self._client_silence_due(peer, now, out)
+            case ("sweep",):
+                self._sweep(now, out)
             case ("dial", peer):
                 self.connector.dial_due(peer, now, out)
             case (str(word), tag) if word in TAG_DEADLINES:
@@ -284,16 +284,18 @@ class RelayMachine:
                 # Not only after changes: while a network is young, ads begin to count by the clock.
                 self.tags.directory_changed(now, out)
 
-    def _client_silence_due(self, peer: PeerKey, now: float, out: Effects) -> None:
-        standing = self._peers.get(peer)
-        if standing is None:
-            return
-        deadline = standing.heard_at + CLIENT_SILENCE_SECONDS
-        if now < deadline:
-            self.agenda.set(("client-silence", peer), deadline)
-            return
-        out.append(Disconnect(peer, RefusalCode.IDLE))
-        self._peer_gone(peer, None, now, out)
+    def _sweep(self, now: float, out: Effects) -> None:
+        """Let go of clients that have not been heard for long."""
+        silent = [
+            key
+            for key, peer in self._peers.items()
+            if not peer.is_relay and now >= peer.heard_at + CLIENT_SILENCE_SECONDS
+        ]
+        for key in silent:
+            out.append(Disconnect(key, RefusalCode.IDLE))
+            self._peer_gone(key, None, now, out)
+        if any(not peer.is_relay for peer in self._peers.values()):
+            self.agenda.set(("sweep",), now + SWEEP_SECONDS)
 
     # --- frames -------------------------------------------------------------------------------
 

@@ -82,8 +82,8 @@ class Node:
     """One virtual computer: a machine, its disk, its clock, its links."""
 
     __slots__ = (
-        "backlog", "crash_links", "crash_point", "dials", "factory", "handle", "index", "is_relay", "is_turn_due", "key",
-        "legs", "life", "machine", "name", "notifications", "penalties", "persisted", "service_seconds",
+        "backlog", "crash_links", "crash_point", "dials", "factory", "handle", "index", "is_relay", "is_turn_due",
+        "key", "legs", "life", "machine", "name", "notifications", "penalties", "persisted", "service_seconds",
         "timer", "turn", "turn_is_open", "wall_offset_seconds",
     )  # fmt: skip
 
