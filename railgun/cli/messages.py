@@ -68,6 +68,13 @@ def run_send(context: Context) -> int:
     given = context.arguments
     text = _read_stdin(context) if given.text == STDIN else _checked(given.text)
     sent = ask(context, "send", room=given.room, text=text, timeout_seconds=given.timeout_seconds)
+    if sent["message_id"] is None:
+        context.printer.result(
+            sent,
+            f"Not sent yet: no majority of relays has signed within {given.timeout_seconds} s. The message is kept and "
+            "goes out with the next command that runs; `railgun status` shows the relays.",
+        )
+        return Exit.BROKEN
     context.printer.result(
         sent,
         f"Sent to {one_line(sent['room'])}: {sent['receipts']} of {sent['of']} relays, {sent['latency_ms']:.0f} ms",

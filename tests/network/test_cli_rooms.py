@@ -1,0 +1,140 @@
+"""Rooms on the command line, over real relays: each command a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import Lab
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def start_room(lab: Lab) -> str:
+    """Three relays, Ada with a room, Bob with a profile; returns an invite."""
+    contact = lab.relays(3)[0]["contact"]
+    lab.member("ada")
+    lab.member("bob")
+    made = lab("--profile", "ada", "room", "create", "ops", "--network", "lab.toml", "--bootstrap", contact, "--json")
+    assert made.checked("room-create")["committee_size"] == 5
+    invite = lab("--profile", "ada", "room", "invite", "ops", "--uses", "3", "--json").checked("room-invite")
+    assert invite["id"] == made.result["id"]
+    return str(invite["link"])
+
+
+def test_two_people_talk(lab: Lab) -> None:
+    link = start_room(lab)
+    reading = lab.start("--profile", "ada", "tail", "ops", "--lines")
+    joined = lab("--profile", "bob", "join", link, "--network", "lab.toml", "--json").checked("join")
+    assert joined["members"] == 2
+
+    sent = lab("--profile", "bob", "send", "ops", "hello", "--json").checked("send")
+    assert (sent["of"], sent["receipts"] >= 2) == (3, True)
+    assert '"text": "hello"' in reading.line()
+    assert lab("--profile", "bob", "send", "ops", "-", stdin=b"zwei\nlines \x1b[31m\n").status == 0
+    assert "zwei\\nlines \\u001b[31m" in reading.line()
+
+    # Ada's profile is open in the process that reads: it serves these.
+    assert stat.S_IMODE((lab.home / "ada" / "control").stat().st_mode) == 0o600
+    assert lab("--profile", "ada", "send", "ops", "hello Bob", "--json").checked("send")["receipts"] >= 2
+    status = lab("--profile", "ada", "status", "--json").checked("status")
+    assert (status["mode"], status["relays_known"], len(status["rooms"][0]["attached"])) == ("volunteers", 3, 2)
+    assert "another command reads ops already" in lab("--profile", "ada", "tail", "ops").complaint
+    members = lab("--profile", "ada", "room", "members", "ops", "--json").checked("room-members")["members"]
+    (bob,) = [member["device"] for member in members if not member["is_self"]]
+
+    history = ("--profile", "bob", "tail", "ops", "--history", "5", "--count", "3", "--json")
+    shown = lab(*history).checked("tail")["messages"]
+    assert [message["text"] for message in shown] == ["hello", "zwei\nlines \x1b[31m", "hello Bob"]
+    again = lab("--profile", "bob", "tail", "ops", "--history", "0", "--seconds", "1", "--json").checked("tail")
+    assert again["messages"] == []
+    people = lab("--profile", "bob", "tail", "ops", "--history", "2", "--seconds", "0.5").out
+    assert "\n    lines \\x1b[31m" in people
+    assert "\x1b" not in people
+
+    removed = lab("--profile", "ada", "room", "remove", "ops", bob[:12], "--json").checked("room-remove")
+    assert removed["removed"] == bob
+    left = reading.end(signal.SIGINT)
+    assert (left.status, "Traceback" in left.err) == (130, False)
+    assert not (lab.home / "ada" / "control").exists()
+    assert lab("--profile", "ada", "room", "leave", "ops", "--json").checked("room-leave")["room"] == "ops"
+    assert lab("--profile", "ada", "room", "list", "--json").checked("room-list") == {"rooms": []}
+
+
+def test_committees_are_shown_and_verified(lab: Lab) -> None:
+    relays = lab.relays(4)
+    contact = relays[0]["contact"]
+    lab.member("ada")
+    made = ("--profile", "ada", "room", "create", "ops", "--committee", "3", "--network", "lab.toml")
+    assert lab(*made, "--bootstrap", contact).status == 0
+    of_room = lab("--profile", "ada", "committee", "ops", "--json").checked("committee")
+    now, following = of_room["committees"]
+    assert following["start"] == now["start"] + 600
+    assert (now["n"], now["majority"], len(now["standbys"])) == (3, 2, 1)
+
+    tag = ("committee", "--tag", now["tag"], "--start", str(now["start"]), "--size", "3")
+    network = ("--network", "lab.toml", "--bootstrap", contact)
+    of_tag = lab(*tag, *network, "--json").checked("committee")
+    assert of_tag["room"] is None
+    assert of_tag["committees"] == [now]
+    assert of_tag["relays_agreeing"] >= 2
+    assert {relay["node"] for relay in now["seats"] + now["standbys"]} == {relay["node"] for relay in relays}
+
+    seated = lab(*tag, *network, "--verify", now["seats"][0]["node"], "--json")
+    assert (seated.status, seated.checked("committee")["verified"]) == (0, True)
+    standby = lab(*tag, *network, "--verify", now["standbys"][0]["node"], "--json")
+    assert (standby.status, standby.checked("committee")["verified"]) == (1, False)
+
+    assert lab("network", "create", "other", "--kind", "lan", "--output", "other.toml").status == 0
+    complaint = lab(*tag, "--network", "other.toml", "--bootstrap", contact).complaint
+    assert "wrong_network" in complaint
+    assert relays[0]["address"] in complaint
+
+
+def test_relays_start_and_stop(lab: Lab) -> None:
+    running, started = lab.relay("relay0")
+    assert "in use by process" in lab("--profile", "relay0", "node", "--network", "lab.toml").complaint
+    assert lab("--profile", "other", "init", "--relay").status == 0
+    taken = ("--profile", "other", "node", "--network", "lab.toml", "--host", "127.0.0.1")
+    complaint = lab(*taken, "--port", str(started["port"])).complaint
+    assert f"cannot listen on UDP 127.0.0.1 port {started['port']}" in complaint
+    assert "choose another port" in complaint
+    ended = running.end(signal.SIGTERM)
+    assert (ended.status, ended.out, "Traceback" in ended.err) == (0, "", False)
+    running, again = lab.start_relay("relay0")
+    assert again["node"] == started["node"]
+    ended = running.end(signal.SIGINT)
+    assert (ended.status, ended.out, "Traceback" in ended.err) == (130, "", False)
+
+
+def test_nobody_answers(lab: Lab) -> None:
+    running, started = lab.relay("relay0")
+    lab.member("ada")
+    made = ("--profile", "ada", "room", "create", "ops", "--network", "lab.toml")
+    assert lab(*made, "--bootstrap", started["contact"]).status == 0
+    link = lab("--profile", "ada", "room", "invite", "ops").out.strip()
+    assert running.end().status == 0
+    sent = lab("--profile", "ada", "send", "ops", "hello", "--json")
+    assert sent.checked("error")["error"]["kind"] == "DiscoveryError"
+    assert f"tried {started['address']}" in sent.complaint
+    lab.member("bob")
+    complaint = lab("--profile", "bob", "join", link, "--network", "lab.toml").err.splitlines()[-1]
+    assert f"tried {started['address']}" in complaint
+    complaint = lab(
+        "committee", "--tag", "0" * 64, "--start", "0", "--size", "3", "--network", "lab.toml",
+        "--bootstrap", started["contact"],
+    ).complaint  # fmt: skip
+    assert f"no relay answered: tried {started['address']}" in complaint
