@@ -242,7 +242,7 @@ class Peer:
 
     async def _keep_prekeys_fresh(self) -> None:
         """A new prekey every week, and the end of old ones' secrets; only while relays say that our clock is right."""
-        while True:
+        while self._closing is None:
             prekeys, wall = self.identity.prekeys, self._wall()
             offset = self.machine.clock.measured_offset_seconds
             is_sane = bool(self.machine.connector.relays) and abs(offset or 0.0) < CLOCK_CORRECTION_MAX_SECONDS

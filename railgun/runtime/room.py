@@ -233,3 +233,6 @@ class Room:
             StoreError: the disk.
         """
         await self._peer.leave(self.room_id)
+
+
+__all__ = ["MemberView", "Message", "Receipt", "Room", "Typing"]

@@ -107,6 +107,15 @@ async def texts_of(room: Room, count: int, timeout_seconds: float = WAIT_SECONDS
     return [message.text for message in found]
 
 
+async def hears(room: Room, text: str) -> None:
+    """Read until somebody has said this."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        async for message in room.messages():
+            if message.text == text:
+                return
+    raise AssertionError(f"the room ended before anyone said {text!r}")
+
+
 @asynccontextmanager
 async def lab(
     directory: Path, *, relays: int = 3, network: NetworkParameters | None = None
