@@ -201,7 +201,7 @@ class ClientMachine:
         self.tags.peer_gone(peer, now, out)
 
     def _views_differ(self, peer: PeerKey, now: float, out: Effects) -> None:
-        self.directory.views_differ(peer, self.clock.wall(now), now, out)
+        self.directory.views_differ(peer, self.clock.directory_wall(now), now, out)
 
     def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
         if name[0] == "pulse":
@@ -229,7 +229,7 @@ class ClientMachine:
                 self._reseal(self.tags.take_unsettled(tag), now, out)
             case _:
                 if not self.tags.due(name, now, out):
-                    self.directory.due(name, self.clock.wall(now), now, out)
+                    self.directory.due(name, self.clock.directory_wall(now), now, out)
                     self.directory.take_changed()
                     # Not only after changes: while a network is young, ads begin to count by the clock.
                     self.tags.directory_changed(now, out)
@@ -246,7 +246,7 @@ class ClientMachine:
                 case Digest() | Subscribed() | Receipt() | Refused() | SeatDown():
                     self._tag_frame(peer, frame, now, out)
                 case DirectoryRanges() | DirectoryIds() | AdsPush() | AdsRequest():
-                    self.directory.frame_received(peer, frame, self.clock.wall(now), now, out)
+                    self.directory.frame_received(peer, frame, self.clock.directory_wall(now), now, out)
                     if self.directory.take_changed():
                         self.tags.directory_changed(now, out)
                 case _:

@@ -40,14 +40,20 @@ class EpochClock:
     @property
     def measured_offset_seconds(self) -> float | None:
         """Median offset of at least CLOCK_SAMPLES_MIN relays, else None."""
-        if len(self._samples) < CLOCK_SAMPLES_MIN:
-            return None
-        return median_low(self._samples.values())
+        return self._median_offset(CLOCK_SAMPLES_MIN)
 
     @property
     def correction_seconds(self) -> float:
         """What is added to this machine's wall time, at most CLOCK_CORRECTION_MAX_SECONDS either way."""
-        offset = self.measured_offset_seconds
+        return self._correction(CLOCK_SAMPLES_MIN)
+
+    def _median_offset(self, samples_min: int) -> float | None:
+        if len(self._samples) < samples_min:
+            return None
+        return median_low(self._samples.values())
+
+    def _correction(self, samples_min: int) -> float:
+        offset = self._median_offset(samples_min)
         if offset is None or not self._corrects:
             return 0.0
         return max(-CLOCK_CORRECTION_MAX_SECONDS, min(CLOCK_CORRECTION_MAX_SECONDS, offset))
@@ -55,6 +61,14 @@ class EpochClock:
     def wall(self, now: float) -> float:
         """Corrected Unix seconds at monotonic ``now``."""
         return now + self._wall_minus_monotonic + self.correction_seconds
+
+    def directory_wall(self, now: float) -> float:
+        """Unix seconds to judge ads by, corrected from the first relay on.
+
+        A clock that is behind takes fresh ads for ones from the future, and so would never hear of the further relays
+        that it takes to correct it.
+        """
+        return now + self._wall_minus_monotonic + self._correction(1)
 
     def monotonic(self, wall_seconds: float) -> float:
         """The monotonic second at which the corrected clock shows ``wall_seconds``."""
