@@ -103,7 +103,7 @@ async def test_three_relays_three_members_and_a_rotation(tmp_path: Path) -> None
     parse_invite(running.invite)
 
 
-@pytest.mark.parametrize("phase", ["starting", "talking"])
+@pytest.mark.parametrize("phase", ["starting relays", "joining the room", "talking"])
 async def test_ctrl_c_leaves_no_process(phase: str, tmp_path: Path) -> None:
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.interrupted_demo", stdout=asyncio.subprocess.PIPE, cwd=ROOT

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import railgun
 from railgun.errors import RailGunError
+from railgun.runtime.api import connect
 from railgun.runtime.demo.evidence import MEMBER, Recorder
 from railgun.runtime.demo.plan import Planned, number_in
 from railgun.runtime.demo.relay_worker import network_of
@@ -148,7 +148,7 @@ async def work(orders: Orders, start: Message) -> None:
     profile = Path(start["profile"])
     create_member_profile(profile, SystemEntropy(), SystemClock(), name=start["name"])
     tasks = Supervisor()
-    async with railgun.connect(profile, network=network_of(start), bootstrap=start["bootstrap"]) as peer:
+    async with connect(profile, network=network_of(start), bootstrap=start["bootstrap"]) as peer:
         with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:
             orders.tell("ready")
             device = peer.status().device_key.hex()

@@ -80,6 +80,8 @@ class DemoNetwork:
         changed: Callable[[Process, Message], None],
     ) -> None:
         """``changed`` is told of every message of every process."""
+        self.phase = "starting relays"
+        """What it is doing while it comes up, for people."""
         self.relays: list[Process] = []
         self.members: list[Process] = []
         self._group = group
@@ -123,14 +125,17 @@ class DemoNetwork:
         indices = range(2, options.relays + 1)
         self.relays += await asyncio.gather(*(self._start_relay(index, bootstrap) for index in indices))
         self._all_relays_at = time.time()
+        self.phase = "starting members"
         contacts = [relay.ready["contact"] for relay in self.relays[:BOOTSTRAPS]]
         indices = range(1, options.members + 1)
         self.members = list(await asyncio.gather(*(self._start_member(index, contacts) for index in indices)))
+        self.phase = "joining the room"
         creator, *others = self.members
         made = await creator.ask(
             "create", "invited", name=ROOM_NAME, committee=options.committee, uses=max(1, len(others))
         )
         await asyncio.gather(*(member.ask("join", "joined", link=made["link"]) for member in others))
+        self.phase = "settling"
         await self._agree()
 
     async def invite(self, uses: int) -> str:

@@ -36,8 +36,9 @@ Result = TypeVar("Result")
 class Progress:
     """How far the demo is, for a live table. ``phase`` is for people."""
 
-    phase: str = "starting"
+    phase: str = "starting relays"
     waiting_for: str | None = None
+    has_begun: bool = False
     seconds: float = 0.0
     duration_seconds: float = 0.0
     sent: int = 0
@@ -149,6 +150,8 @@ async def run_demo(
 
 
 async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally) -> None:
+    tally.progress.has_begun = True
+    tally.progress.waiting_for = None
     tally.progress.phase = "talking"
     at = time.monotonic() + BEGIN_DELAY_SECONDS
     for relay in network.relays:
@@ -213,7 +216,9 @@ async def _report(
         return
     while True:
         state.seconds = time.monotonic() - began
-        state.waiting_for = network.missing() if state.phase == "starting" and network.members else None
+        if not state.has_begun:
+            state.phase = network.phase
+            state.waiting_for = network.missing() if network.members else None
         for relay in network.relays:
             relay.worker.tell("count")
         progress(state)

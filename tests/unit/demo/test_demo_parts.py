@@ -226,4 +226,8 @@ def test_evidence_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_the_live_table_shows_any_moment() -> None:
     render(Progress())
-    render(Progress("talking", None, 3.0, 10.0, 4, 8, 7, 20, ("ab" * 32,), 1, [2.0, 3.0], {"relay 1": 5, "relay 2": 0}))
+    render(
+        Progress(
+            "talking", None, True, 3.0, 10.0, 4, 8, 7, 20, ("ab" * 32,), 1, [2.0, 3.0], {"relay 1": 5, "relay 2": 0}
+        )
+    )
