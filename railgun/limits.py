@@ -180,6 +180,8 @@ ARGON2_MEMORY_BYTES_MAX: Final = 1 << 30
 """What a stored header may make us allocate; a hostile file must not exhaust the machine."""
 ARGON2_OPERATIONS_MAX: Final = 16
 HPKE_PLAINTEXT_BYTES_MAX: Final = 65_536
+OLM_MESSAGE_BYTES_MAX: Final = 16_384
+"""What two devices tell each other is some session keys, 229 bytes each."""
 CERTIFICATE_BYTES_MAX: Final = 2_048
 
 # --- rooms ----------------------------------------------------------------------------------

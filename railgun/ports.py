@@ -145,10 +145,63 @@ class DecryptedMegolm:
 
 @dataclass(frozen=True, slots=True)
 class OlmAccount:
-    """A device's account. ``identity_key`` is its Curve25519 public key, 32 bytes."""
+    """A device's account. ``identity_key`` is its Curve25519 public key, 32 bytes; ``fallback_key`` the newest key that
+    sessions with it start from, 32 bytes, empty while there is none."""
 
     identity_key: bytes
     pickle: bytes = field(repr=False)
+    fallback_key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OlmSession:
+    """One end of a pairwise session. ``session_id`` (32 bytes) is the same at both; ``pickle`` is the state to keep."""
+
+    session_id: bytes
+    pickle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedOlm:
+    """One encrypted message, and the state that must be persisted before ``message`` leaves.
+
+    ``is_first``: the message starts the session at its recipient, as all do until something came back."""
+
+    message: bytes
+    is_first: bool
+    pickle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptedOlm:
+    """One decrypted message, and the session's state after it: persist that together with what the message said."""
+
+    session: OlmSession
+    plaintext: bytes = field(repr=False)
+
+
+class EstablishedSas(Protocol):
+    """What two ends of a comparison share once each has the other's key."""
+
+    def decimals(self, info: str) -> tuple[int, int, int]:
+        """Three numbers from 1,000 to 9,191 that people compare, for this context."""
+
+    def mac(self, content: bytes, info: str) -> bytes:
+        """32 bytes that only the two ends can make of ``content`` in this context."""
+
+    def check_mac(self, content: bytes, info: str, mac: bytes) -> None:
+        """Raises CryptoError unless ``mac`` is what the other end made."""
+
+
+class Sas(Protocol):
+    """One end of a comparison of short codes. Lives in memory alone, serves once."""
+
+    @property
+    def public_key(self) -> bytes:
+        """Curve25519, 32 bytes."""
+
+    def establish(self, their_key: bytes) -> EstablishedSas:
+        """With the other end's key, 32 bytes. Raises CryptoError where it is none, or when called again."""
 
 
 class Sessions(Protocol):
@@ -202,6 +255,31 @@ class Sessions(Protocol):
 
     def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
         """What an account's pickle holds."""
+
+    def olm_new_fallback(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
+        """The account with a new fallback key. The one before still serves, until the next one is made."""
+
+    def olm_start(self, pickle: bytes, pickle_key: bytes, identity_key: bytes, fallback_key: bytes) -> OlmSession:
+        """Start a session of the account with another, by its identity key and fallback key, 32 bytes each."""
+
+    def olm_accept(self, pickle: bytes, pickle_key: bytes, identity_key: bytes, message: bytes) -> DecryptedOlm:
+        """Take a first message of the account with this identity key: the session, and what the message says.
+
+        A fallback key serves many: the same message is accepted again, so look for its session first
+        (`olm_session_id`). The account stays as it was."""
+
+    def olm_session_id(self, message: bytes) -> bytes:
+        """The session, 32 bytes, that a first message starts."""
+
+    def olm_encrypt(self, pickle: bytes, pickle_key: bytes, plaintext: bytes) -> EncryptedOlm:
+        """Encrypt. Persist the new pickle before the message leaves."""
+
+    def olm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes, *, is_first: bool) -> DecryptedOlm:
+        """Decrypt, in any order, each message once; up to 2,000 may be missing between two, and the
+        last 40 of those may still come."""
+
+    def sas_new(self) -> Sas:
+        """Start a comparison of short codes."""
 
 
 @dataclass(frozen=True, slots=True)

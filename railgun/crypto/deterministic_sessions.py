@@ -8,23 +8,23 @@ What travels is as long as `VodozemacSessions` makes it to the byte, and so are 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
+from railgun.crypto.deterministic_olm import DeterministicOlm
 from railgun.crypto.hashing import HASH_BYTES, keyed_hash, u32
+from railgun.crypto.pickles import PICKLE_BLOCK_BYTES, PICKLE_KEY_BYTES
 from railgun.crypto.sessions import (
     EXPORTED_KEY_BYTES,
     HPKE_ENC_BYTES,
     HPKE_OVERHEAD_BYTES,
-    PICKLE_BLOCK_BYTES,
-    PICKLE_KEY_BYTES,
     SESSION_KEY_BYTES,
     XWING_PUBLIC_KEY_BYTES,
     XWING_SECRET_BYTES,
 )
+from railgun.crypto.simulated import Draws, read_varint, session_id, stretch, tag, varint, xor
 from railgun.errors import CryptoError
 from railgun.limits import HPKE_PLAINTEXT_BYTES_MAX
-from railgun.ports import DecryptedMegolm, EncryptedMegolm, InboundMegolm, OlmAccount, OutboundMegolm
+from railgun.ports import DecryptedMegolm, EncryptedMegolm, InboundMegolm, OutboundMegolm
 
 _MESSAGE_VERSION: Final = 3
 _INDEX_FIELD: Final = 0x08
@@ -35,11 +35,10 @@ _MESSAGE_TAG_BYTES: Final = 8 + 64
 _SESSION_KEY_VERSION: Final = b"\2"
 _EXPORTED_KEY_VERSION: Final = b"\1"
 _HPKE_TAG_BYTES: Final = HPKE_OVERHEAD_BYTES - HPKE_ENC_BYTES
-_STREAM_BLOCK_BYTES: Final = 64
 _INDEX_MAX: Final = (1 << 32) - 1
 
 
-class DeterministicSessions:
+class DeterministicSessions(DeterministicOlm):
     """`Sessions` from a seed: the same calls in the same order give the same bytes.
 
     A node that restarts in a simulation needs a seed of its own for each life (mix a counter in), as a real one draws
@@ -48,15 +47,15 @@ class DeterministicSessions:
 
     def __init__(self, seed: bytes) -> None:
         """``seed`` is of any length."""
-        self._seed = hashlib.blake2b(seed, digest_size=HASH_BYTES).digest()
-        self._drawn = 0
+        self._draws = Draws(seed)
+        super().__init__(self._draws)
 
     def __repr__(self) -> str:
         return "DeterministicSessions(<redacted>)"
 
     def megolm_new(self, pickle_key: bytes) -> OutboundMegolm:
         """See `Sessions`."""
-        return _outbound(self._draw(b"megolm"), 0, pickle_key)
+        return _outbound(self._draws.draw(b"megolm"), 0, pickle_key)
 
     def megolm_outbound(self, pickle: bytes, pickle_key: bytes) -> OutboundMegolm:
         """See `Sessions`."""
@@ -66,11 +65,11 @@ class DeterministicSessions:
         """See `Sessions`."""
         secret, index = _unpickled(b"o", pickle, pickle_key)
         padding = _CIPHER_BLOCK_BYTES - len(plaintext) % _CIPHER_BLOCK_BYTES
-        ciphertext = _xor(plaintext + bytes([padding]) * padding, secret, u32(index))
-        head = bytes([_MESSAGE_VERSION, _INDEX_FIELD]) + _varint(index)
-        untagged = head + bytes([_CIPHERTEXT_FIELD]) + _varint(len(ciphertext)) + ciphertext
+        ciphertext = xor(plaintext + bytes([padding]) * padding, secret, u32(index))
+        head = bytes([_MESSAGE_VERSION, _INDEX_FIELD]) + varint(index)
+        untagged = head + bytes([_CIPHERTEXT_FIELD]) + varint(len(ciphertext)) + ciphertext
         return EncryptedMegolm(
-            index, untagged + _tag(secret, untagged, _MESSAGE_TAG_BYTES), _pickled(b"o", secret, index + 1, pickle_key)
+            index, untagged + tag(secret, untagged, _MESSAGE_TAG_BYTES), _pickled(b"o", secret, index + 1, pickle_key)
         )
 
     def megolm_import(self, session_key: bytes, pickle_key: bytes) -> InboundMegolm:
@@ -93,21 +92,22 @@ class DeterministicSessions:
     def megolm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes) -> DecryptedMegolm:
         """See `Sessions`."""
         secret, first = _unpickled(b"i", pickle, pickle_key)
-        untagged, tag = message[:-_MESSAGE_TAG_BYTES], message[-_MESSAGE_TAG_BYTES:]
-        if tag != _tag(secret, untagged, _MESSAGE_TAG_BYTES) or untagged[:2] != bytes([_MESSAGE_VERSION, _INDEX_FIELD]):
+        untagged, found = message[:-_MESSAGE_TAG_BYTES], message[-_MESSAGE_TAG_BYTES:]
+        expected = tag(secret, untagged, _MESSAGE_TAG_BYTES)
+        if found != expected or untagged[:2] != bytes([_MESSAGE_VERSION, _INDEX_FIELD]):
             raise CryptoError
-        index, offset = _read_varint(untagged, 2)
-        _, offset = _read_varint(untagged, offset + 1)
+        index, offset = read_varint(untagged, 2)
+        _, offset = read_varint(untagged, offset + 1)
         if index < first:
             raise CryptoError
-        padded = _xor(untagged[offset:], secret, u32(index))
+        padded = xor(untagged[offset:], secret, u32(index))
         return DecryptedMegolm(index, padded[: -padded[-1]])
 
     def hpke_public_key(self, secret: bytes) -> bytes:
         """See `Sessions`."""
         if len(secret) != XWING_SECRET_BYTES:
             raise ValueError("an X-Wing secret has 32 bytes")
-        return _stretch(keyed_hash(secret, "railgun/simulated-xwing/v1", b""), XWING_PUBLIC_KEY_BYTES)
+        return stretch(keyed_hash(secret, "railgun/simulated-xwing/v1", b""), XWING_PUBLIC_KEY_BYTES)
 
     def hpke_seal(self, public_key: bytes, info: bytes, plaintext: bytes) -> bytes:
         """See `Sessions`."""
@@ -115,10 +115,10 @@ class DeterministicSessions:
             raise ValueError(f"at most {HPKE_PLAINTEXT_BYTES_MAX} bytes can be sealed")
         if len(public_key) != XWING_PUBLIC_KEY_BYTES:
             raise CryptoError
-        encapsulated = _stretch(self._draw(b"hpke"), HPKE_ENC_BYTES)
+        encapsulated = stretch(self._draws.draw(b"hpke"), HPKE_ENC_BYTES)
         key = keyed_hash(public_key[:HASH_BYTES], "railgun/simulated-hpke/v1", encapsulated + info)
-        ciphertext = _xor(plaintext, key, b"")
-        return encapsulated + ciphertext + _tag(key, ciphertext, _HPKE_TAG_BYTES)
+        ciphertext = xor(plaintext, key, b"")
+        return encapsulated + ciphertext + tag(key, ciphertext, _HPKE_TAG_BYTES)
 
     def hpke_open(self, secret: bytes, info: bytes, sealed: bytes) -> bytes:
         """See `Sessions`."""
@@ -127,28 +127,14 @@ class DeterministicSessions:
             raise CryptoError
         encapsulated, ciphertext = sealed[:HPKE_ENC_BYTES], sealed[HPKE_ENC_BYTES:-_HPKE_TAG_BYTES]
         key = keyed_hash(public_key[:HASH_BYTES], "railgun/simulated-hpke/v1", encapsulated + info)
-        if sealed[-_HPKE_TAG_BYTES:] != _tag(key, ciphertext, _HPKE_TAG_BYTES):
+        if sealed[-_HPKE_TAG_BYTES:] != tag(key, ciphertext, _HPKE_TAG_BYTES):
             raise CryptoError
-        return _xor(ciphertext, key, b"")
-
-    def olm_account_new(self, pickle_key: bytes) -> OlmAccount:
-        """See `Sessions`."""
-        secret = self._draw(b"olm")
-        return OlmAccount(_session_id(secret), _pickled(b"a", secret, 0, pickle_key))
-
-    def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
-        """See `Sessions`."""
-        secret, _ = _unpickled(b"a", pickle, pickle_key)
-        return OlmAccount(_session_id(secret), pickle)
-
-    def _draw(self, purpose: bytes) -> bytes:
-        self._drawn += 1
-        return keyed_hash(self._seed, "railgun/simulated-entropy/v1", purpose + self._drawn.to_bytes(8, "big"))
+        return xor(ciphertext, key, b"")
 
 
 def _outbound(secret: bytes, index: int, pickle_key: bytes) -> OutboundMegolm:
     return OutboundMegolm(
-        session_id=_session_id(secret),
+        session_id=session_id(secret),
         next_index=index,
         session_key=_session_key(_SESSION_KEY_VERSION, secret, index, SESSION_KEY_BYTES),
         pickle=_pickled(b"o", secret, index, pickle_key),
@@ -160,60 +146,24 @@ def _inbound(version: bytes, session_key: bytes, length: int, pickle_key: bytes)
     secret = session_key[5 : 5 + HASH_BYTES]
     if len(session_key) != length or session_key != _session_key(version, secret, index, length):
         raise CryptoError
-    return InboundMegolm(_session_id(secret), index, _pickled(b"i", secret, index, pickle_key))
-
-
-def _session_id(secret: bytes) -> bytes:
-    return keyed_hash(secret, "railgun/simulated-session/v1", b"")
+    return InboundMegolm(session_id(secret), index, _pickled(b"i", secret, index, pickle_key))
 
 
 def _session_key(version: bytes, secret: bytes, index: int, length: int) -> bytes:
     body = version + u32(index) + secret
-    return body + _stretch(keyed_hash(secret, "railgun/simulated-key/v1", body), length - len(body))
+    return body + stretch(keyed_hash(secret, "railgun/simulated-key/v1", body), length - len(body))
 
 
 def _pickled(kind: bytes, secret: bytes, index: int, pickle_key: bytes) -> bytes:
     if len(pickle_key) != PICKLE_KEY_BYTES:
         raise ValueError("a pickle key has 32 bytes")
-    body = kind + _xor(secret + index.to_bytes(5, "big"), pickle_key, kind)
-    return (body + _tag(pickle_key, body, HASH_BYTES)).ljust(PICKLE_BLOCK_BYTES)
+    body = kind + xor(secret + index.to_bytes(5, "big"), pickle_key, kind)
+    return (body + tag(pickle_key, body, HASH_BYTES)).ljust(PICKLE_BLOCK_BYTES)
 
 
 def _unpickled(kind: bytes, pickle: bytes, pickle_key: bytes) -> tuple[bytes, int]:
-    body = _xor(pickle[1 : 1 + HASH_BYTES + 5], pickle_key, kind)
+    body = xor(pickle[1 : 1 + HASH_BYTES + 5], pickle_key, kind)
     secret, index = body[:HASH_BYTES], int.from_bytes(body[HASH_BYTES:], "big")
     if pickle != _pickled(kind, secret, index, pickle_key):
         raise CryptoError
     return secret, index
-
-
-def _xor(data: bytes, key: bytes, nonce: bytes) -> bytes:
-    stream = _stretch(hashlib.blake2b(nonce, key=key, digest_size=_STREAM_BLOCK_BYTES).digest(), len(data))
-    return (int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")).to_bytes(len(data), "little")
-
-
-def _stretch(block: bytes, length: int) -> bytes:
-    return (block * (length // len(block) + 1))[:length]
-
-
-def _tag(key: bytes, data: bytes, length: int) -> bytes:
-    return _stretch(hashlib.blake2b(data, key=key, digest_size=_STREAM_BLOCK_BYTES).digest(), length)
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
-    """The value at ``offset`` and the offset behind it. The data is tagged, hence ours and well formed."""
-    value = shift = 0
-    while data[offset] >= 0x80:
-        value |= (data[offset] & 0x7F) << shift
-        shift += 7
-        offset += 1
-    return value | data[offset] << shift, offset + 1

@@ -1,4 +1,4 @@
-"""`Sessions` on vodozemac and `cryptography`: Megolm, Olm accounts, HPKE with X-Wing.
+"""`Sessions` on vodozemac and `cryptography`: Megolm and HPKE with X-Wing here, Olm in `railgun.crypto.olm`.
 
 Owns: how the libraries are called, and how their states are pickled. Must not know: rooms, rosters, when to rotate.
 Spec: docs/spec/sessions.md. HPKE (RFC 9180, base mode): X-Wing, HKDF-SHA256, ChaCha20-Poly1305.
@@ -9,11 +9,9 @@ the very pickle that they would be read from. A stale pickle finds nothing and i
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
-from collections import OrderedDict
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import vodozemac
 from cryptography.exceptions import InvalidTag
@@ -21,17 +19,15 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from railgun.crypto.hashing import keyed_hash
+from railgun.crypto.olm import VodozemacOlm
+from railgun.crypto.pickles import Recent, from_base64, pickle_key_for, pickled, to_base64, unpickled
 from railgun.errors import CryptoError
 from railgun.limits import HPKE_PLAINTEXT_BYTES_MAX, MEGOLM_LIVE_SESSIONS_MAX
-from railgun.ports import DecryptedMegolm, EncryptedMegolm, InboundMegolm, OlmAccount, OutboundMegolm
+from railgun.ports import DecryptedMegolm, EncryptedMegolm, InboundMegolm, OutboundMegolm
 
 SESSION_ID_BYTES: Final = 32
 SESSION_KEY_BYTES: Final = 229
 EXPORTED_KEY_BYTES: Final = 165
-PICKLE_KEY_BYTES: Final = 32
-PICKLE_BLOCK_BYTES: Final = 1_536
-PICKLE_BYTES_MAX: Final = 65_536
 XWING_SECRET_BYTES: Final = 32
 XWING_PUBLIC_KEY_BYTES: Final = 1_216
 HPKE_ENC_BYTES: Final = 1_120
@@ -44,16 +40,15 @@ _SUITE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.
 # vodozemac's own errors are ValueErrors without a public base; those of damaged text are plain ValueErrors.
 _LIBRARY_ERRORS: Final = (ValueError, binascii.Error)
 
-Live = TypeVar("Live")
 
-
-class VodozemacSessions:
+class VodozemacSessions(VodozemacOlm):
     """The real `Sessions`. Not for use by several threads at once."""
 
     def __init__(self, live_sessions_max: int = MEGOLM_LIVE_SESSIONS_MAX) -> None:
         """Keep at most ``live_sessions_max`` sessions unpickled, for each direction."""
-        self._outbound: _Recent[vodozemac.GroupSession] = _Recent(live_sessions_max)
-        self._inbound: _Recent[vodozemac.InboundGroupSession] = _Recent(live_sessions_max)
+        super().__init__(live_sessions_max)
+        self._outbound: Recent[vodozemac.GroupSession] = Recent(live_sessions_max)
+        self._inbound: Recent[vodozemac.InboundGroupSession] = Recent(live_sessions_max)
 
     def __repr__(self) -> str:
         return "VodozemacSessions(<redacted>)"
@@ -85,7 +80,7 @@ class VodozemacSessions:
         if len(session_key) != SESSION_KEY_BYTES:
             raise CryptoError
         try:
-            session = vodozemac.InboundGroupSession(vodozemac.SessionKey(_to_base64(session_key)))
+            session = vodozemac.InboundGroupSession(vodozemac.SessionKey(to_base64(session_key)))
         except _LIBRARY_ERRORS as error:
             raise CryptoError from error
         return self._adopt_inbound(session, pickle_key)
@@ -95,7 +90,7 @@ class VodozemacSessions:
         if len(exported) != EXPORTED_KEY_BYTES:
             raise CryptoError
         try:
-            session = vodozemac.InboundGroupSession.import_session(vodozemac.ExportedSessionKey(_to_base64(exported)))
+            session = vodozemac.InboundGroupSession.import_session(vodozemac.ExportedSessionKey(to_base64(exported)))
         except _LIBRARY_ERRORS as error:
             raise CryptoError from error
         return self._adopt_inbound(session, pickle_key)
@@ -107,7 +102,7 @@ class VodozemacSessions:
         exported = self._inbound_session(pickle, pickle_key).export_at(index)
         if exported is None:
             raise CryptoError
-        return _from_base64(exported.to_base64())
+        return from_base64(exported.to_base64())
 
     def megolm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes) -> DecryptedMegolm:
         """See `Sessions`."""
@@ -153,26 +148,10 @@ class VodozemacSessions:
         except (InvalidTag, *_LIBRARY_ERRORS) as error:
             raise CryptoError from error
 
-    def olm_account_new(self, pickle_key: bytes) -> OlmAccount:
-        """See `Sessions`."""
-        account = vodozemac.Account()
-        identity_key = bytes(account.curve25519_key.to_bytes())
-        text = account.pickle(_pickle_key_for(pickle_key, b"olm-account", identity_key))
-        return OlmAccount(identity_key, _pickled(b"olm-account", identity_key, text))
-
-    def olm_account(self, pickle: bytes, pickle_key: bytes) -> OlmAccount:
-        """See `Sessions`."""
-        identity_key, text = _unpickled(b"olm-account", pickle)
-        try:
-            account = vodozemac.Account.from_pickle(text, _pickle_key_for(pickle_key, b"olm-account", identity_key))
-        except _LIBRARY_ERRORS as error:
-            raise CryptoError from error
-        return OlmAccount(bytes(account.curve25519_key.to_bytes()), pickle)
-
     def _adopt_inbound(self, session: vodozemac.InboundGroupSession, pickle_key: bytes) -> InboundMegolm:
-        session_id = _from_base64(session.session_id)
-        text = session.pickle(_pickle_key_for(pickle_key, b"megolm-in", session_id))
-        pickle = _pickled(b"megolm-in", session_id, text)
+        session_id = from_base64(session.session_id)
+        text = session.pickle(pickle_key_for(pickle_key, b"megolm-in", session_id))
+        pickle = pickled(b"megolm-in", session_id, text)
         self._inbound.put((pickle, pickle_key), session)
         return InboundMegolm(session_id, session.first_known_index, pickle)
 
@@ -181,17 +160,17 @@ class VodozemacSessions:
         live = self._outbound.take((pickle, pickle_key))
         if live is not None:
             return live
-        session_id, text = _unpickled(b"megolm-out", pickle)
+        session_id, text = unpickled(b"megolm-out", pickle)
         try:
-            return vodozemac.GroupSession.from_pickle(text, _pickle_key_for(pickle_key, b"megolm-out", session_id))
+            return vodozemac.GroupSession.from_pickle(text, pickle_key_for(pickle_key, b"megolm-out", session_id))
         except _LIBRARY_ERRORS as error:
             raise CryptoError from error
 
     def _inbound_session(self, pickle: bytes, pickle_key: bytes) -> vodozemac.InboundGroupSession:
         live = self._inbound.take((pickle, pickle_key))
         if live is None:
-            session_id, text = _unpickled(b"megolm-in", pickle)
-            key = _pickle_key_for(pickle_key, b"megolm-in", session_id)
+            session_id, text = unpickled(b"megolm-in", pickle)
+            key = pickle_key_for(pickle_key, b"megolm-in", session_id)
             try:
                 live = vodozemac.InboundGroupSession.from_pickle(text, key)
             except _LIBRARY_ERRORS as error:
@@ -200,62 +179,18 @@ class VodozemacSessions:
         return live
 
 
-class _Recent(Generic[Live]):
-    """The live objects used last, by (pickle, pickle key)."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: OrderedDict[tuple[bytes, bytes], Live] = OrderedDict()
-
-    def take(self, key: tuple[bytes, bytes]) -> Live | None:
-        """Remove and return."""
-        return self._items.pop(key, None)
-
-    def put(self, key: tuple[bytes, bytes], item: Live) -> None:
-        """Insert as the newest; the oldest goes where there is no room."""
-        self._items[key] = item
-        self._items.move_to_end(key)
-        while len(self._items) > self._capacity:
-            self._items.popitem(last=False)
-
-
 def _describe_outbound(session: vodozemac.GroupSession, pickle: bytes) -> OutboundMegolm:
     return OutboundMegolm(
-        session_id=_from_base64(session.session_id),
+        session_id=from_base64(session.session_id),
         next_index=session.message_index,
-        session_key=_from_base64(session.session_key.to_base64()),
+        session_key=from_base64(session.session_key.to_base64()),
         pickle=pickle,
     )
 
 
 def _pickle_outbound(session: vodozemac.GroupSession, pickle_key: bytes) -> bytes:
-    session_id = _from_base64(session.session_id)
-    return _pickled(b"megolm-out", session_id, session.pickle(_pickle_key_for(pickle_key, b"megolm-out", session_id)))
-
-
-def _pickle_key_for(pickle_key: bytes, kind: bytes, name: bytes) -> bytes:
-    """vodozemac derives key and initialisation vector from its pickle key alone: each session gets its own."""
-    if len(pickle_key) != PICKLE_KEY_BYTES:
-        raise ValueError("a pickle key has 32 bytes")
-    return keyed_hash(pickle_key, "railgun/pickle/v1", kind + b"\0" + name)
-
-
-def _pickled(kind: bytes, name: bytes, text: str) -> bytes:
-    """kind, a zero byte, the public name (32 bytes), the library's text, spaces up to a multiple of 1,536 bytes: the
-    text's length varies with the secret's digits, and what is stored should not."""
-    data = kind + b"\0" + name + text.encode("ascii")
-    return data.ljust(-(-len(data) // PICKLE_BLOCK_BYTES) * PICKLE_BLOCK_BYTES)
-
-
-def _unpickled(kind: bytes, pickle: bytes) -> tuple[bytes, str]:
-    prefix = kind + b"\0"
-    if len(pickle) > PICKLE_BYTES_MAX or len(pickle) % PICKLE_BLOCK_BYTES or not pickle.startswith(prefix):
-        raise CryptoError
-    end = len(prefix) + SESSION_ID_BYTES
-    try:
-        return pickle[len(prefix) : end], pickle[end:].rstrip(b" ").decode("ascii")
-    except UnicodeDecodeError as error:
-        raise CryptoError from error
+    session_id = from_base64(session.session_id)
+    return pickled(b"megolm-out", session_id, session.pickle(pickle_key_for(pickle_key, b"megolm-out", session_id)))
 
 
 def _xwing_parts(secret: bytes) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
@@ -267,11 +202,3 @@ def _xwing_parts(secret: bytes) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
         MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES]),
         X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_BYTES:]),
     )
-
-
-def _to_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii").rstrip("=")
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4))

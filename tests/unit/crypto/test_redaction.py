@@ -19,6 +19,7 @@ PUBLIC_FIELDS = {
     "account_key",
     "device_key",
     "encoded",
+    "fallback_key",
     "hash",
     "identity_key",
     "key",  # of a stored row
@@ -87,6 +88,10 @@ def test_secrets_do_not_show() -> None:
     inbound = sessions.megolm_import(outbound.session_key, SEED)
     account = sessions.olm_account_new(SEED)
     device = device_identity(SEED, SEED, account, sessions)
+    other = sessions.olm_new_fallback(sessions.olm_account_new(SEED).pickle, SEED)
+    started = sessions.olm_start(account.pickle, SEED, other.identity_key, other.fallback_key)
+    first = sessions.olm_encrypt(started.pickle, SEED, SEED)
+    accepted = sessions.olm_accept(other.pickle, SEED, account.identity_key, first.message)
     epoch_keys = derive_epoch_keys(SEED, 1, 600)
     holders: list[tuple[object, list[bytes]]] = [
         (epoch_keys, [epoch_keys.header_key, epoch_keys.signing_seed]),
@@ -97,6 +102,9 @@ def test_secrets_do_not_show() -> None:
         (encrypted, [encrypted.pickle]),
         (inbound, [inbound.pickle]),
         (account, [account.pickle]),
+        (started, [started.pickle]),
+        (first, [first.pickle]),
+        (accepted, [accepted.session.pickle, SEED]),
         (sessions.megolm_decrypt(inbound.pickle, SEED, encrypted.message), [SEED]),
     ]
     for holder, hidden in holders:
