@@ -44,7 +44,7 @@ def test_two_people_talk(lab: Lab) -> None:
     sent = lab("--profile", "bob", "send", "ops", "hello", "--json").checked("send")
     assert (sent["of"], sent["receipts"] >= 2) == (3, True)
     assert '"text": "hello"' in reading.line()
-    assert lab("--profile", "bob", "send", "ops", "-", stdin=b"zwei\nlines \x1b[31m\n").status == 0
+    lab.must("--profile", "bob", "send", "ops", "-", stdin=b"zwei\nlines \x1b[31m\n")
     assert "zwei\\nlines \\u001b[31m" in reading.line()
 
     # Ada's profile is open in the process that reads: it serves these.
@@ -79,7 +79,7 @@ def test_committees_are_shown_and_verified(lab: Lab) -> None:
     contact = relays[0]["contact"]
     lab.member("ada")
     made = ("--profile", "ada", "room", "create", "ops", "--committee", "3", "--network", "lab.toml")
-    assert lab(*made, "--bootstrap", contact).status == 0
+    lab.must(*made, "--bootstrap", contact)
     of_room = lab("--profile", "ada", "committee", "ops", "--json").checked("committee")
     now, following = of_room["committees"]
     assert following["start"] == now["start"] + 600
@@ -98,7 +98,7 @@ def test_committees_are_shown_and_verified(lab: Lab) -> None:
     standby = lab(*tag, *network, "--verify", now["standbys"][0]["node"], "--json")
     assert (standby.status, standby.checked("committee")["verified"]) == (1, False)
 
-    assert lab("network", "create", "other", "--kind", "lan", "--output", "other.toml").status == 0
+    lab.must("network", "create", "other", "--kind", "lan", "--output", "other.toml")
     complaint = lab(*tag, "--network", "other.toml", "--bootstrap", contact).complaint
     assert "wrong_network" in complaint
     assert relays[0]["address"] in complaint
@@ -107,7 +107,7 @@ def test_committees_are_shown_and_verified(lab: Lab) -> None:
 def test_relays_start_and_stop(lab: Lab) -> None:
     running, started = lab.relay("relay0")
     assert "in use by process" in lab("--profile", "relay0", "node", "--network", "lab.toml").complaint
-    assert lab("--profile", "other", "init", "--relay").status == 0
+    lab.must("--profile", "other", "init", "--relay")
     taken = ("--profile", "other", "node", "--network", "lab.toml", "--host", "127.0.0.1")
     complaint = lab(*taken, "--port", str(started["port"])).complaint
     assert f"cannot listen on UDP 127.0.0.1 port {started['port']}" in complaint
@@ -124,7 +124,7 @@ def test_nobody_answers(lab: Lab) -> None:
     running, started = lab.relay("relay0")
     lab.member("ada")
     made = ("--profile", "ada", "room", "create", "ops", "--network", "lab.toml")
-    assert lab(*made, "--bootstrap", started["contact"]).status == 0
+    lab.must(*made, "--bootstrap", started["contact"])
     link = lab("--profile", "ada", "room", "invite", "ops").out.strip()
     assert running.end().status == 0
     sent = lab("--profile", "ada", "send", "ops", "hello", "--json")

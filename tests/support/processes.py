@@ -68,7 +68,7 @@ class Lab:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.running: list[Running] = []
-        assert self("network", "create", "lab", "--kind", "lan", "--output", "lab.toml").status == 0
+        self.must("network", "create", "lab", "--kind", "lan", "--output", "lab.toml")
 
     def __call__(self, *words: str | Path, stdin: bytes | None = None) -> Ran:
         """Run a command to its end."""
@@ -84,6 +84,12 @@ class Lab:
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def must(self, *words: str | Path, stdin: bytes | None = None) -> Ran:
+        """Run a command that is to succeed."""
+        ran = self(*words, stdin=stdin)
+        assert ran.status == 0, f"{words}: {ran.out}{ran.err}"
+        return ran
+
     def start(self, *words: str | Path) -> Running:
         """Start a command; whatever still runs is ended with the lab."""
         running = Running(self.home, words)
@@ -92,7 +98,7 @@ class Lab:
 
     def relay(self, name: str, *words: str) -> tuple[Running, dict[str, Any]]:
         """A relay with a new profile, and the object that it printed."""
-        assert self("--profile", name, "init", "--relay").status == 0
+        self.must("--profile", name, "init", "--relay")
         return self.start_relay(name, *words)
 
     def start_relay(self, name: str, *words: str) -> tuple[Running, dict[str, Any]]:
@@ -110,7 +116,7 @@ class Lab:
 
     def member(self, name: str) -> None:
         """A member's profile that opens without a passphrase."""
-        assert self("--profile", name, "init", "--no-passphrase", "--name", name.title()).status == 0
+        self.must("--profile", name, "init", "--no-passphrase", "--name", name.title())
 
     def close(self) -> None:
         """End all that runs."""
