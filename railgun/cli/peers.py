@@ -77,16 +77,16 @@ async def _with_peer(
 @asynccontextmanager
 async def _own_peer(context: Context, configuration: Configuration) -> AsyncIterator[Caller]:
     """A peer of this process, which serves other commands meanwhile."""
-    import railgun
     from railgun.cli.context import network_of
     from railgun.cli.unlock import credentials
+    from railgun.runtime.api import connect
     from railgun.runtime.control import ControlServer
     from railgun.runtime.peer_service import PeerService
 
     profile = configuration.profile
     network = None if configuration.network.file is None else network_of(configuration)
     found = credentials(context, profile.directory, profile.key_file)
-    peer = await railgun.connect(
+    peer = await connect(
         profile.directory.absolute(),
         passphrase=found.passphrase,
         key_file=found.key_file,

@@ -39,6 +39,14 @@ SOCKET_MODE: Final = 0o600
 STREAMS: Final = ("tail",)
 """Calls that answer with items until they are stopped."""
 CLOSING: Final = "Closing"
+"""Nothing was done: ask again, or open the profile."""
+LOST: Final = "Lost"
+"""A call was under way: it may or may not have been carried out."""
+ENDING: Final = "the process that has the profile open is ending"
+ENDED: Final = (
+    "the process that had the profile open ended before it answered: what was asked may or may not have been done, so "
+    "look (railgun tail ROOM, railgun room list) before you repeat it"
+)
 DRAIN_SECONDS: Final = 35.0
 """What a call may still take when the process that serves it would like to end: a send waits 30 s for receipts."""
 
@@ -59,7 +67,11 @@ class Service(Protocol):
 
 
 class ServerGone(RailGunError):
-    """Nobody serves the profile, or who did is ending: try again, or open the profile."""
+    """Nobody serves the profile, or who did is ending. Nothing was done: try again, or open the profile."""
+
+
+class AnswerLost(RailGunError):
+    """Who served the profile ended while the call was under way. Repeating it could do it twice."""
 
 
 # --- serving ------------------------------------------------------------------------------------
@@ -78,6 +90,7 @@ class ControlServer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
+        self._working: set[asyncio.StreamWriter] = set()
 
     @classmethod
     async def start(cls, directory: Path, service: Service) -> ControlServer:
@@ -127,10 +140,12 @@ class ControlServer:
         except (ConnectionError, TimeoutError):
             log.debug("a command went away before its answer")
         except asyncio.CancelledError:
+            lost = writer in self._working
             with suppress(ConnectionError, TimeoutError):
-                await _write_error(writer, CLOSING, "the process that has the profile open is ending")
+                await _write_error(writer, LOST if lost else CLOSING, ENDED if lost else ENDING)
             raise
         finally:
+            self._working.discard(writer)
             self._open -= 1
             writer.close()
 
@@ -138,7 +153,7 @@ class ControlServer:
         if _peer_user(writer) != os.geteuid():
             return
         if self._closing:
-            await _write_error(writer, CLOSING, "the process that has the profile open is ending")
+            await _write_error(writer, CLOSING, ENDING)
             return
         if self._open > CONTROL_CONNECTIONS_MAX:
             await _write_error(writer, "UsageError", "too many commands at once on this profile: try again in a moment")
@@ -166,6 +181,7 @@ class ControlServer:
             if name in STREAMS:
                 await self._stream(arguments, writer)
                 return
+            self._working.add(writer)
             self._calls += 1
             self._idle.clear()
             try:
@@ -241,21 +257,25 @@ class ControlClient:
         """One call.
 
         Raises:
-            ServerGone: nobody serves the profile (any more).
+            ServerGone: nobody serves the profile (any more); nothing was done.
+            AnswerLost: the connection broke while the call was under way.
             RailGunError: what the call raised there, of the same class where it is one that callers know.
         """
         async for is_item, value in self._ask(name, arguments):
             if not is_item:
                 return value
-        raise ServerGone("the process that has the profile open has ended")
+        raise AnswerLost(ENDED)
 
     async def tail(self, arguments: Mapping[str, object]) -> AsyncIterator[dict[str, Any]]:
-        """The items of a stream. Raises as `call`."""
-        async for is_item, value in self._ask("tail", arguments):
-            if not is_item:
-                return
-            yield value
-        raise ServerGone("the process that has the profile open has ended")
+        """The items of a stream. Raises as `call`, but ServerGone for AnswerLost: reading again does no harm."""
+        try:
+            async for is_item, value in self._ask("tail", arguments):
+                if not is_item:
+                    return
+                yield value
+        except AnswerLost as error:
+            raise ServerGone(ENDING) from error
+        raise ServerGone(ENDING)
 
     async def _ask(self, name: str, arguments: Mapping[str, object]) -> AsyncIterator[tuple[bool, dict[str, Any]]]:
         """Pairs of whether it is an item, and the value; none follows a result."""
@@ -269,7 +289,7 @@ class ControlClient:
             while line := await reader.readline():
                 yield _read_answer(line)
         except (ConnectionError, ValueError) as error:
-            raise ServerGone("the process that has the profile open broke off") from error
+            raise AnswerLost(ENDED) from error
         finally:
             writer.close()
 
@@ -289,6 +309,8 @@ def _read_answer(line: bytes) -> tuple[bool, dict[str, Any]]:
 def _error_of(kind: str, message: str) -> RailGunError:
     if kind == CLOSING:
         return ServerGone(message)
+    if kind == LOST:
+        return AnswerLost(message)
     return _KNOWN_ERRORS.get(kind, RailGunError)(message)
 
 

@@ -17,7 +17,7 @@ import pytest
 from railgun.errors import CryptoError, DiscoveryError, NotMember, RailGunError, UsageError
 from railgun.limits import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from railgun.runtime import control
-from railgun.runtime.control import SOCKET_NAME, ControlClient, ControlServer, ServerGone
+from railgun.runtime.control import SOCKET_NAME, AnswerLost, ControlClient, ControlServer, ServerGone
 
 
 class Echo:
@@ -110,7 +110,7 @@ async def test_the_socket_is_its_owners_alone(profile: Path) -> None:
 async def test_another_user_gets_no_answer(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(profile) as (_, client):
         monkeypatch.setattr(control, "_peer_user", lambda _: os.geteuid() + 1)
-        with pytest.raises(ServerGone):
+        with pytest.raises(AnswerLost):
             await client.call("echo", {})
 
 
@@ -218,6 +218,16 @@ async def test_the_server_lets_calls_end_and_tells_readers(profile: Path) -> Non
     with pytest.raises(ServerGone):
         await anext(stream)
     await ending
+
+
+async def test_a_call_that_is_cut_off_is_not_taken_for_one_that_never_began(profile: Path) -> None:
+    """Whoever repeated it could say a thing twice."""
+    async with served(profile, drain_seconds=0.01) as (service, client):
+        call = asyncio.ensure_future(client.call("wait", {}))
+        await service.begun.wait()
+    with pytest.raises(AnswerLost, match="may or may not have been done"):
+        await call
+    assert service.cancelled.is_set()
 
 
 async def test_what_a_crash_left_is_replaced(profile: Path) -> None:
