@@ -325,6 +325,10 @@ DHT_DEADLINE_FIRST_SECONDS: Final = 0.4
 """Before any round trip is measured."""
 DHT_DEADLINE_MIN_SECONDS: Final = 0.03
 DHT_DEADLINE_MAX_SECONDS: Final = 1.5
+DHT_CONSIDERED_MAX: Final = 64
+"""Contacts named by others that are asked at the same time whether they are there."""
+DHT_CONTACTS_READ_MAX: Final = 512
+"""Contacts lately read or heard, kept so that they need not be worked out again."""
 DHT_ROUND_TRIPS_MAX: Final = 2_048
 """Peers whose round trips are remembered."""
 DHT_SESSION_KEYS_MAX: Final = 4_096
