@@ -39,6 +39,7 @@ class Ran:
 
     def checked(self, schema: str) -> dict[str, Any]:
         """The object, held against docs/reference/schemas."""
+        assert schema == "error" or "error" not in self.result, self.out + self.err
         check_schema(schema, self.result)
         return self.result
 

@@ -6,7 +6,6 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,13 +58,14 @@ def test_help_needs_nothing_that_is_slow_to_import() -> None:
 
 @pytest.mark.slow
 def test_help_answers_at_once() -> None:
-    """The best of several: what other tests do meanwhile is no fault of the command's."""
+    """In the processor's time, and the best of several: what other tests do meanwhile is no fault of the command's."""
     command = [sys.executable, "-m", "railgun.cli.main", "--help"]
     took = []
     for _ in range(8):
-        began = time.perf_counter()
+        before = os.times()
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, cwd=ROOT)
-        took.append(time.perf_counter() - began)
+        after = os.times()
+        took.append(sum(after[2:4]) - sum(before[2:4]))  # of children: user and system
         assert "commands:" in done.stdout
     assert min(took) < HELP_SECONDS_MAX
 
