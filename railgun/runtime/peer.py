@@ -201,6 +201,7 @@ class Peer:
 
     @property
     def network_id(self) -> NetworkId:
+        """32 bytes: the hash of the network's parameters."""
         return network_id(self.network)
 
     def known_contacts(self) -> tuple[RelayContact, ...]:
