@@ -229,6 +229,19 @@ MESSAGES_REMEMBERED_MAX: Final = 4_096
 RECENT_MESSAGES_MAX: Final = 16
 """Newest messages that nothing refers to yet; beyond it the oldest is no longer named as a parent."""
 
+# --- cover ----------------------------------------------------------------------------------
+FRAGMENTS_MAX: Final = 19
+"""Fragments of the largest body in envelopes of 4096 bytes."""
+FRAGMENT_ASSEMBLIES_MAX: Final = 64
+"""Bodies half received of a room; the oldest is dropped."""
+FRAGMENTED_REMEMBERED_MAX: Final = 1_024
+"""Bodies that were put together lately, so that their fragments are not gathered once more."""
+COVER_QUEUE_MAX: Final = 4_096
+"""Bodies that wait for strict cover's ticks. Beyond it answers to others give way, then notices that nobody waits for;
+messages have a bound of their own (PENDING_SENDS_MAX) and never give way."""
+COVER_TRANSFERS_MAX: Final = 1_024
+"""Fragmented bodies under way whose receipts are put together; the oldest is forgotten."""
+
 # --- configuration --------------------------------------------------------------------------
 CONFIGURATION_BYTES_MAX: Final = 1 << 20
 """A configuration file; a larger one is something else, named by mistake."""

@@ -14,6 +14,7 @@ from typing import Annotated, Final, TypeAlias
 from railgun.limits import (
     CERTIFICATE_BYTES_MAX,
     DELIVERY_ITEMS_MAX,
+    FRAGMENTS_MAX,
     GENERATIONS_LIVE_MAX,
     KEY_REQUEST_ITEMS_MAX,
     LOBBY_CHUNKS_MAX,
@@ -21,9 +22,9 @@ from railgun.limits import (
     ROSTER_ENTRIES_MAX,
     ROSTER_ENTRY_BYTES_MAX,
 )
-from railgun.types import DeviceKey, RoomId, SizeClass
+from railgun.types import DeviceKey, EnvelopeKind, RoomId, SizeClass
 from railgun.wire import cbor
-from railgun.wire.envelope import body_bytes_max
+from railgun.wire.envelope import HINT_BYTES, body_bytes_max
 from railgun.wire.roster import (
     DayField,
     DeviceField,
@@ -42,6 +43,10 @@ CHUNK_BYTES: Final = 60_000
 """Plaintext of one chunk of an answer; with HPKE and fields it fits the largest envelope."""
 ANSWER_BYTES_MAX: Final = CHUNK_BYTES * LOBBY_CHUNKS_MAX
 ANSWER_ID_BYTES: Final = 8
+
+FRAGMENT_BYTES: Final = 3_600
+"""Data of one fragment; with its fields, and the hashes of 19 of them, it fits an envelope of 4096 bytes."""
+FRAGMENT_HASH_BYTES: Final = 16
 
 SESSION_LABEL: Final = "railgun/session-delivery/v1"
 GENERATION_LABEL: Final = "railgun/generation-delivery/v1"
@@ -167,6 +172,24 @@ class RosterRequest:
     signature: SignatureField
 
 
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of the body of an envelope of ``kind`` with ``hint``, for rooms in which one size alone is sent.
+
+    ``hashes`` are those of all pieces in order, so that whoever has one can tell a false other one (spec: cover).
+    """
+
+    kind: Annotated[EnvelopeKind, Uint(3, EnvelopeKind)]
+    hint: Annotated[bytes, Bytes(HINT_BYTES)]
+    hashes: Annotated[tuple[bytes, ...], Array(Bytes(FRAGMENT_HASH_BYTES), FRAGMENTS_MAX, 2)]
+    index: Annotated[int, Uint(FRAGMENTS_MAX - 1)]
+    data: Annotated[bytes, Bytes(1, FRAGMENT_BYTES)]
+
+    def __post_init__(self) -> None:
+        if self.index >= len(self.hashes):
+            raise ValueError("fragment beyond the last")
+
+
 SealedBody: TypeAlias = (
     SessionDelivery
     | GenerationDelivery
@@ -176,6 +199,7 @@ SealedBody: TypeAlias = (
     | JoinPost
     | AnswerChunk
     | RosterRequest
+    | Fragment
 )
 SEALED_BODIES: Final[Codec[SealedBody]] = Codec(
     {
@@ -187,6 +211,7 @@ SEALED_BODIES: Final[Codec[SealedBody]] = Codec(
         6: JoinPost,
         7: AnswerChunk,
         8: RosterRequest,
+        9: Fragment,
     },
     bytes_max=SEALED_BODY_BYTES_MAX,
 )
