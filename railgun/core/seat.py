@@ -221,11 +221,13 @@ class Seat:
             held = self.store.get(envelope_id)
             if held is None:
                 continue
-            if not is_ranked and receipt.seat not in held.receipts:
+            held.holders.add(receipt.seat)
+            if receipt.seat in held.receipts:
+                continue  # passed on before: restarted seats may have got an envelope from each other, in a circle
+            if not is_ranked:
                 if held.unranked_receipts >= UNRANKED_RECEIPTS_MAX:
                     continue
                 held.unranked_receipts += 1
-            held.holders.add(receipt.seat)
             held.receipts[receipt.seat] = receipt
             for publisher in held.publishers:
                 forward[publisher] = None
