@@ -1,0 +1,77 @@
+"""Many deadlines behind one timer."""
+
+from __future__ import annotations
+
+from railgun.core.agenda import Agenda
+from railgun.core.effects import Effects, SetTimer
+
+
+def armed(agenda: Agenda) -> list[float]:
+    out: Effects = []
+    agenda.arm(out)
+    return [effect.at for effect in out if isinstance(effect, SetTimer)]
+
+
+def test_one_timer_stands_for_the_earliest_deadline() -> None:
+    agenda = Agenda()
+    agenda.set(("a",), 5.0)
+    agenda.set(("b",), 3.0)
+    assert armed(agenda) == [3.0]
+    assert armed(agenda) == []
+    agenda.set(("c",), 4.0)
+    assert armed(agenda) == []
+    agenda.set(("d",), 2.0)
+    assert armed(agenda) == [2.0]
+
+
+def test_due_names_come_earliest_first_and_once() -> None:
+    agenda = Agenda()
+    agenda.set(("late",), 2.0)
+    agenda.set(("early",), 1.0)
+    agenda.set(("later",), 9.0)
+    assert agenda.take_due(2.0) == [("early",), ("late",)]
+    assert agenda.take_due(2.0) == []
+    assert len(agenda) == 1
+
+
+def test_setting_again_replaces_and_cancelling_forgets() -> None:
+    agenda = Agenda()
+    agenda.set(("a",), 1.0)
+    agenda.set(("a",), 5.0)
+    agenda.set(("b",), 2.0)
+    agenda.cancel(("b",))
+    agenda.cancel(("never",))
+    assert agenda.take_due(4.0) == []
+    assert agenda.take_due(5.0) == [("a",)]
+
+
+def test_set_earlier_never_postpones() -> None:
+    agenda = Agenda()
+    agenda.set_earlier(("a",), 5.0)
+    agenda.set_earlier(("a",), 7.0)
+    assert agenda.take_due(5.0) == [("a",)]
+    agenda.set_earlier(("a",), 7.0)
+    agenda.set_earlier(("a",), 6.0)
+    assert agenda.take_due(6.0) == [("a",)]
+
+
+def test_only_the_last_timer_asked_for_counts() -> None:
+    agenda = Agenda()
+    agenda.set(("a",), 5.0)
+    out: Effects = []
+    agenda.arm(out)
+    agenda.set(("b",), 1.0)
+    agenda.arm(out)
+    first, second = (effect.generation for effect in out if isinstance(effect, SetTimer))
+    assert not agenda.is_current(first)
+    assert agenda.is_current(second)
+
+
+def test_after_a_timer_fired_the_next_deadline_is_armed_even_if_nothing_was_set() -> None:
+    agenda = Agenda()
+    agenda.set(("a",), 1.0)
+    agenda.set(("b",), 2.0)
+    assert armed(agenda) == [1.0]
+    agenda.fired()
+    assert agenda.take_due(1.0) == [("a",)]
+    assert armed(agenda) == [2.0]

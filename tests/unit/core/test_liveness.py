@@ -1,0 +1,148 @@
+"""Pulses out, silence counted (spec: links, liveness)."""
+
+from __future__ import annotations
+
+import pytest
+
+from railgun.core.agenda import Agenda
+from railgun.core.liveness import Liveness
+from railgun.types import PeerKey
+
+SMALL, GREAT = PeerKey(bytes(32)), PeerKey(b"\xff" * 32)
+USER = ("seat", b"tag")
+
+
+class Run:
+    """Runs one `Liveness` against a peer that answers until it dies; notes pulses and deaths."""
+
+    def __init__(self, own_key: PeerKey | None, peer: PeerKey, interval_seconds: float = 1.0) -> None:
+        self.agenda = Agenda()
+        self.liveness = Liveness(self.agenda, own_key)
+        self.peer = peer
+        self.now = 0.1
+        self.pulses: list[float] = []
+        self.dead_at: float | None = None
+        self.answers_until = 1e9
+        self.drop_next_pulses = 0
+        self.liveness.watch(peer, USER, interval_seconds, self.now)
+
+    def until(self, end: float) -> None:
+        """In steps of 10 ms; an answer takes one."""
+        answer_due = False
+        while self.now < end:
+            if answer_due:
+                self.liveness.heard(self.peer, self.now, answer=True)
+                answer_due = False
+            for name in self.agenda.take_due(self.now):
+                if name[0] == "pulse" and self.liveness.pulse_due(self.peer, self.now) is not None:
+                    self.pulses.append(self.now)
+                    if self.drop_next_pulses:
+                        self.drop_next_pulses -= 1
+                    else:
+                        answer_due = self.now < self.answers_until
+                elif name[0] == "silence" and self.liveness.silence_due(self.peer, self.now):
+                    self.dead_at = self.dead_at or self.now
+            self.now += 0.01
+
+
+def test_a_client_asks_every_second_and_an_answering_peer_lives() -> None:
+    run = Run(None, SMALL)
+    run.until(10.05)
+    assert len(run.pulses) == 10
+    assert run.dead_at is None
+
+
+@pytest.mark.parametrize("interval", [1.0, 5.0])
+def test_silence_counts_from_the_oldest_unanswered_pulse(interval: float) -> None:
+    run = Run(None, SMALL, interval)
+    run.answers_until = 2.0
+    run.until(20.0)
+    first_unanswered = next(at for at in run.pulses if at >= 2.0)
+    assert run.dead_at == pytest.approx(first_unanswered + 3.0, abs=0.03)
+
+
+def test_a_rarely_asked_peer_is_asked_again_before_a_lost_pulse_kills_it() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.until(3.0)
+    run.drop_next_pulses = 2
+    run.until(30.0)
+    assert run.dead_at is None
+
+
+def test_a_rarely_asked_peer_is_asked_rarely() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.until(50.05)
+    assert len(run.pulses) <= 11
+
+
+def test_of_two_relays_the_one_with_the_greater_key_asks_only_if_the_other_does_not() -> None:
+    patient = Run(GREAT, SMALL)
+    for second in range(20):
+        patient.until(0.1 + second)
+        patient.liveness.heard(SMALL, patient.now)
+    assert len(patient.pulses) == 1
+    patient.answers_until = 0.0
+    patient.until(40.0)
+    assert patient.dead_at is not None
+    assert patient.dead_at < 19.2 + 1.5 + 3.1
+
+
+def test_a_notice_makes_a_probe_and_half_a_second_of_silence_is_death() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.until(2.0)
+    run.answers_until = 0.0
+    assert run.liveness.probe(SMALL, run.now)
+    assert not run.liveness.probe(SMALL, run.now)
+    run.until(4.0)
+    assert run.dead_at == pytest.approx(2.5, abs=0.04)
+
+
+def test_a_probed_peer_that_answers_lives_even_if_one_pulse_is_lost() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.until(2.0)
+    run.drop_next_pulses = 1
+    assert run.liveness.probe(SMALL, run.now)
+    run.until(20.0)
+    assert run.dead_at is None
+
+
+def test_notices_again_and_again_do_not_keep_a_dead_peer_alive() -> None:
+    run = Run(None, SMALL, 1.0)
+    run.answers_until = 2.0
+    while run.now < 8.0:
+        run.liveness.probe(SMALL, run.now)
+        run.until(run.now + 0.1)
+    assert run.dead_at is not None
+    assert run.dead_at < 3.2
+
+
+def test_a_suspect_is_known_before_it_is_dead() -> None:
+    run = Run(None, SMALL)
+    run.answers_until = 1.5
+    run.until(4.0)
+    assert not run.liveness.is_suspect(SMALL)
+    run.until(4.8)
+    assert run.liveness.is_suspect(SMALL)
+    assert run.dead_at is None
+    run.liveness.heard(SMALL, run.now)
+    assert not run.liveness.is_suspect(SMALL)
+
+
+def test_the_shortest_of_all_users_intervals_holds_and_nothing_is_left_behind() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.liveness.watch(SMALL, ("tag", b"other"), 1.0, run.now)
+    run.until(5.05)
+    assert len(run.pulses) >= 5
+    run.liveness.unwatch(SMALL, ("tag", b"other"))
+    run.liveness.unwatch(SMALL, ("tag", b"other"))
+    run.liveness.unwatch(SMALL, USER)
+    assert (len(run.liveness), len(run.agenda)) == (0, 0)
+
+
+def test_a_machine_that_slept_accuses_nobody() -> None:
+    run = Run(None, SMALL)
+    run.until(5.0)
+    run.liveness.heard(SMALL, run.now, answer=True)
+    run.now = 500.0
+    run.until(510.0)
+    assert run.dead_at is None
