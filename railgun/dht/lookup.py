@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import enum
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from railgun.limits import (
     DHT_ALPHA,
     DHT_CANDIDATES_PER_PATH_MAX,
     DHT_CONTACTS_PER_ANSWER_MAX,
+    DHT_CONTACTS_PER_PREFIX_MAX,
     DHT_PATHS,
     DHT_QUORUM,
     DHT_REPLICAS,
@@ -36,8 +38,9 @@ _STRIKES = 2
 class LookupRules:
     """How hard to look; the defaults are the spec's.
 
-    ``one_holder_per_prefix``: only one holder of a /24 counts (not in `lan` networks). ``holder_distance``: how far
-    from the key a node may lie and still count as one of its holders.
+    ``one_holder_per_prefix``: only one holder of a /24 counts. ``hearsay_per_prefix``: contacts of a /24 that only
+    others have named and that are asked, None for any number. In `lan` networks neither holds. ``holder_distance``: how
+    far from the key a node may lie and still count as one of its holders.
     """
 
     paths: int = DHT_PATHS
@@ -45,6 +48,7 @@ class LookupRules:
     quorum: int = DHT_QUORUM
     replicas: int = DHT_REPLICAS
     one_holder_per_prefix: bool = True
+    hearsay_per_prefix: int | None = DHT_CONTACTS_PER_PREFIX_MAX
     holder_distance: int = 2**160
 
 
@@ -98,6 +102,7 @@ class Lookup:
         self._rules = rules
         self._candidates: dict[bytes, _Candidate] = {}
         self._paths = [_Path() for _ in range(rules.paths)]
+        self._asked_of_prefix: Counter[bytes] = Counter()
         self._late = 0
         self._answered = 0
         self._holders = 0
@@ -119,6 +124,8 @@ class Lookup:
                 if candidate is None:
                     break
                 candidate.status, candidate.path = _Status.ASKED, index
+                if candidate.referrers:
+                    self._asked_of_prefix[candidate.contact.prefix] += 1
                 path.under_way += 1
                 chosen.append(candidate.contact)
         return chosen
@@ -220,13 +227,18 @@ class Lookup:
         for candidate in path.members:
             status = candidate.status
             if status is _Status.WAITING:
-                if not candidate.is_discredited:
+                if not candidate.is_discredited and self._may_ask(candidate):
                     return candidate
             elif status is not _Status.FAILED and status is not _Status.LATE:
                 counted += 1
                 if counted >= self._rules.replicas:
                     return None
         return None
+
+    def _may_ask(self, candidate: _Candidate) -> bool:
+        """Not where two of its network, known from hearsay alone, were asked: nobody is to be flooded through us."""
+        most = self._rules.hearsay_per_prefix
+        return most is None or not candidate.referrers or self._asked_of_prefix[candidate.contact.prefix] < most
 
     def _is_dry(self, path: _Path) -> bool:
         return path.under_way == 0 and self._next_of(path) is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from railgun.crypto.identity import NodeIdentity
 from railgun.dht.contacts import Contact, ContactReader, can_be_asked, target_node
@@ -28,7 +28,8 @@ from railgun.dht.table import Bucket, Table
 from railgun.dht.upkeep import Upkeep
 from railgun.errors import DiscoveryError, UsageError
 from railgun.limits import (
-    DHT_COOKIES_MAX,
+    DHT_CONSIDERED_MAX,
+    DHT_CONTACTS_READ_MAX,
     DHT_ITEMS_MAX,
     DHT_LOOKUPS_MAX,
     DHT_PATHS,
@@ -46,6 +47,9 @@ _SILENCES_MAX = 2
 """Requests in a row that a contact may leave unanswered: one may be the network's fault."""
 _SEEDS_PER_PATH = 8
 _REFRESHES_AT_ONCE = 4
+_REFRESH_ANSWERS = 4
+"""Answers that end the refreshing of a bucket: the contacts that they name prove themselves by pings, which are
+small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class DhtNode:
         self._network_id = network_id
         clock = self._clock = ports.clock
         self._settings = settings
-        self._reader = ContactReader(is_lan=settings.is_lan, remembered_max=DHT_COOKIES_MAX)
+        self._reader = ContactReader(is_lan=settings.is_lan, remembered_max=DHT_CONTACTS_READ_MAX)
         own_node = target_node(identity.node_id)
         self.table = Table(own_node, is_lan=settings.is_lan, now=clock.monotonic)
         limits = store_limits or StoreLimits()
@@ -109,6 +113,9 @@ class DhtNode:
         )  # fmt: skip
         self._upkeep = Upkeep(
             self, self.table, self.store, clock=clock, chooser=ports.chooser, counters=self.counters
+        )
+        self._rules = (
+            LookupRules(one_holder_per_prefix=False, hearsay_per_prefix=None) if settings.is_lan else LookupRules()
         )
         self._upkeep_task: asyncio.Task[None] | None = None
         self._searches: dict[int, Search] = {}
@@ -166,7 +173,7 @@ class DhtNode:
             await asyncio.gather(*(self._refresh_bucket(one) for one in buckets[first : first + _REFRESHES_AT_ONCE]))
 
     async def _refresh_bucket(self, bucket: Bucket) -> None:
-        rules = LookupRules(paths=1)
+        rules = replace(self._rules, paths=1, replicas=_REFRESH_ANSWERS)
         await self._search(self._upkeep.target_in(bucket), None, rules)
 
     def export_state(self) -> bytes:
@@ -186,11 +193,7 @@ class DhtNode:
     async def get_by_key(self, key: bytes, *, quorum: int = DHT_QUORUM) -> Finding:
         """As `get`, by `record_key` (20 bytes)."""
         newest = {signed.record.item: signed for signed in self.store.records(key)}
-        rules = LookupRules(
-            quorum=quorum,
-            one_holder_per_prefix=not self._settings.is_lan,
-            holder_distance=self.table.holder_distance(DHT_REPLICAS),
-        )
+        rules = replace(self._rules, quorum=quorum, holder_distance=self.table.holder_distance(DHT_REPLICAS))
         certain, hops, first_item = True, 0, 0
         while True:
             result = await self._search(key, first_item, rules)
@@ -250,10 +253,10 @@ class DhtNode:
 
     async def find_nodes(self, target: bytes) -> tuple[Contact, ...]:
         """The nodes nearest to an id or key (20 bytes), nearest first; at most 16."""
-        return (await self._search(target, None, LookupRules())).nearest
+        return (await self._search(target, None, self._rules)).nearest
 
     async def _search(self, target: bytes, first_item: int | None, rules: LookupRules) -> SearchResult:
-        loop = self._running_loop()
+        self._running_loop()
         if len(self._searches) >= DHT_LOOKUPS_MAX:
             raise UsageError(f"{DHT_LOOKUPS_MAX} lookups are under way; try again in a moment")
         node = target_node(target)
@@ -264,7 +267,7 @@ class DhtNode:
         request = FindNodes(target, serves) if first_item is None else FindRecords(target, first_item, serves)
         search = Search(
             lookup, request, exchange=self._exchange, reader=self._reader, counters=self.counters, clock=self._clock,
-            loop=loop,
+            consider=self._consider,
         )  # fmt: skip
         self._search_number += 1
         number = self._search_number
@@ -274,6 +277,11 @@ class DhtNode:
         finally:
             search.close()
             del self._searches[number]
+
+    def _consider(self, contact: Contact) -> None:
+        """Another has named ``contact``: where it has a place in the table, let it prove itself."""
+        if len(self._checking) < DHT_CONSIDERED_MAX and self.table.wants(contact):
+            self.check(contact)
 
     def check(self, contact: Contact) -> None:
         """Ask a contact whether it is there; if it is not, it goes sooner or later."""

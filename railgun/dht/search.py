@@ -8,6 +8,7 @@ Spec: docs/spec/dht.md.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from railgun.dht.contacts import Contact, ContactReader
@@ -52,9 +53,11 @@ class Search:
         reader: ContactReader,
         counters: DhtCounters,
         clock: Clock,
-        loop: asyncio.AbstractEventLoop,
+        consider: Callable[[Contact], None],
     ) -> None:
+        """``consider`` hears of every contact that an answer names."""
         self._lookup = lookup
+        self._consider = consider
         self._exchange = exchange
         self._reader = reader
         self._counters = counters
@@ -62,8 +65,8 @@ class Search:
         self._request = request
         self._checked: dict[bytes, SignedRecord] = {}
         self._page_end: int | None = None
-        self.result: asyncio.Future[SearchResult] = loop.create_future()
-        self._timer = loop.call_later(DHT_LOOKUP_SECONDS, self._finish)
+        self.result: asyncio.Future[SearchResult] = asyncio.get_running_loop().create_future()
+        self._timer = asyncio.get_running_loop().call_later(DHT_LOOKUP_SECONDS, self._finish)
         self._go_on()
 
     def close(self) -> None:
@@ -118,6 +121,8 @@ class Search:
             last = max(signed.record.item for signed in records)
             self._page_end = last if self._page_end is None else min(self._page_end, last)
         self._lookup.answered(contact, contacts, records)
+        for other in contacts:
+            self._consider(other)
 
     def _check(self, encoded: bytes, contact: Contact) -> SignedRecord | None:
         """The record, if it is valid and lies here. Equal ones of several holders are checked once."""

@@ -22,8 +22,9 @@ from railgun.types import NodeId
 
 _REPLACEMENTS_FACTOR = 1
 """Replacements kept a bucket, in buckets."""
-_SPLIT_DEPTH = 5
-"""A bucket away from the own id is split until its contacts share a multiple of so many bits: five bits a hop."""
+_SPLIT_DEPTH = 1
+"""A bucket away from the own id is split until its contacts share a multiple of so many bits. The library's 5 would
+make tables several times as large, all of it to be kept alive, for a quarter of a round less."""
 
 
 class Bucket(KBucket):  # type: ignore[misc] # the library has no types
@@ -80,6 +81,11 @@ class Bucket(KBucket):  # type: ignore[misc] # the library has no types
                 del self.replacement_nodes[candidate.id]
                 self.nodes[candidate.id] = candidate
                 return
+
+    def depth(self) -> int:
+        """Leading bits that the contacts' ids share; 160 for none or one."""
+        ids = [contact.long_id for contact in self.nodes.values()]
+        return ID_BITS - (min(ids, default=0) ^ max(ids, default=0)).bit_length()
 
     def contacts(self) -> Iterator[Contact]:
         """The longest unheard first."""
@@ -146,9 +152,9 @@ class Table(RoutingTable):  # type: ignore[misc] # the library has no types
             return False
         index = self.get_bucket_for(contact)
         bucket = self.buckets[index]
-        if contact.id in bucket.nodes or not bucket.has_room_for_prefix(contact):
+        if contact.id in bucket.nodes or not (len(bucket) < bucket.ksize or self._may_split(bucket)):
             return False
-        return len(bucket) < bucket.ksize or self._may_split(bucket)
+        return bucket.has_room_for_prefix(contact)
 
     def add_contact(self, node: Contact) -> Contact | None:
         """Keep a contact that has just been proved. Returns the contact to ask whether it is still there, when the
@@ -173,7 +179,9 @@ class Table(RoutingTable):  # type: ignore[misc] # the library has no types
     def _may_split(self, bucket: Bucket) -> bool:
         if bucket.range[0] == bucket.range[1] or self._count >= DHT_CONTACTS_MAX:
             return False
-        return bool(bucket.has_in_range(self.node)) or bucket.depth() % self._split_depth != 0
+        if bucket.has_in_range(self.node):
+            return True
+        return self._split_depth > 1 and bucket.depth() % self._split_depth != 0
 
     def remove_contact(self, node: Contact) -> None:
         """Forget a contact that does not answer."""
