@@ -135,13 +135,15 @@ class RelayHost:
         if self._closed:
             return
         self._closed = True
-        if not self._tasks.failed:
-            await self._driver.call(self._withdraw)
-            # Its last word should leave before the links close behind it.
-            await asyncio.sleep(WITHDRAW_SECONDS)
-        self._driver.stop()
-        await self._tasks.aclose()
-        await self.links.aclose()
+        try:
+            if not self._tasks.failed:
+                await self._driver.call(self._withdraw)
+                # Its last word should leave before the links close behind it.
+                await asyncio.sleep(WITHDRAW_SECONDS)
+        finally:
+            self._driver.stop()
+            await self._tasks.aclose()
+            await self.links.aclose()
         log.info("relay stopped", node=ShortId(self.machine.node_key))
 
     def _withdraw(self, now: float) -> tuple[None, Effects]:
