@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from railgun.core.client import ClientMachine
+from railgun.core.cover import CoverOptions
 from railgun.core.directory import Directory
 from railgun.core.gossip import Gossip
 from railgun.core.node_directory import NodeDirectory
@@ -65,6 +66,7 @@ def build_client(
     bootstrap: Sequence[RelayContact],
     entropy: Entropy,
     chooser: Random,
+    cover: CoverOptions | None = None,
 ) -> ClientMachine:
     """A client's machine without rooms."""
     directory = Directory(network)
@@ -78,4 +80,4 @@ def build_client(
         chooser=chooser,
         gossip=Gossip(directory, nobody, chooser, is_relay=False),
     )
-    return ClientMachine(network=network, directory=node_directory, entropy=entropy, chooser=chooser)
+    return ClientMachine(network=network, directory=node_directory, entropy=entropy, chooser=chooser, cover=cover)

@@ -9,9 +9,20 @@ Peer input never raises out of `handle`: a `PeerError` becomes a count and a pen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from railgun.core.agenda import DeadlineName
 from railgun.core.clock import EpochClock
 from railgun.core.counters import ClientCounters
+from railgun.core.cover import (
+    COVER_TICK,
+    CoverOptions,
+    CoverTraffic,
+    DecoyReference,
+    FragmentReference,
+    Leaving,
+    Seats,
+)
 from railgun.core.effects import Disconnect, Effects, Notify, PenalisePeer, Persist, SendPulse
 from railgun.core.events import (
     ClockRead,
@@ -21,6 +32,7 @@ from railgun.core.events import (
     FrameReceived,
     PeerConnected,
     PeerDisconnected,
+    PeerWritable,
     PulseReceived,
     SendBlocked,
     TimerFired,
@@ -33,6 +45,7 @@ from railgun.core.publisher import Outgoing, Progress
 from railgun.core.room_port import Room, RoomOutcome, SealRequest
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
+from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.sealing import (
     envelope_id,
     id_of_digest,
@@ -44,7 +57,7 @@ from railgun.crypto.sealing import (
 from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
 from railgun.network import NetworkParameters
 from railgun.ports import Chooser, Entropy
-from railgun.types import PeerKey, RelayContact, RoomId
+from railgun.types import EnvelopeKind, NodeKey, PeerKey, RelayContact, RoomId
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
 from railgun.wire.envelope import NONCE_BYTES, parse_envelope
 from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, SeatDown, Subscribed
@@ -57,7 +70,13 @@ class ClientMachine:
     """One client with any number of rooms."""
 
     def __init__(
-        self, *, network: NetworkParameters, directory: NodeDirectory, entropy: Entropy, chooser: Chooser
+        self,
+        *,
+        network: NetworkParameters,
+        directory: NodeDirectory,
+        entropy: Entropy,
+        chooser: Chooser,
+        cover: CoverOptions | None = None,
     ) -> None:
         self.network = network
         self.directory = directory
@@ -69,10 +88,11 @@ class ClientMachine:
         self.rooms: dict[RoomId, Room] = {}
         self._entropy = entropy
         self._clock_told: float | None = None
-        self._waiting: dict[RoomId, list[SealRequest]] = {}
+        self._waiting: dict[RoomId, list[Leaving]] = {}
         context = ClientContext(
             self.agenda, self.connector, self.liveness, self.clock, self.counters, chooser, self._views_differ
         )
+        self.cover = CoverTraffic(self.agenda, entropy, self.counters, cover or CoverOptions())
         self.tags = TagSet(context, network, directory, self.clock, entropy, chooser)
 
     # --- rooms --------------------------------------------------------------------------------
@@ -92,6 +112,7 @@ class ClientMachine:
         if self.rooms.pop(room_id, None) is not None:
             self.tags.close_room(room_id, out)
             self._waiting.pop(room_id, None)
+            self.cover.drop(room_id)
             self.agenda.cancel(("plan", room_id))
         self.agenda.arm(out)
         return out
@@ -146,8 +167,11 @@ class ClientMachine:
             case FrameMalformed(peer, detail):
                 self.counters.malformed_frames += 1
                 out.append(PenalisePeer(peer, RefusalCode.MALFORMED, detail, 10))
-            case SendBlocked():
+            case SendBlocked(peer):
                 self.counters.frames_blocked += 1
+                self.cover.link_blocked(peer)
+            case PeerWritable(peer):
+                self.cover.link_free(peer)
             case ClockRead(offset):
                 self._clock_read(offset, now, out)
             case _:
@@ -196,6 +220,7 @@ class ClientMachine:
         self, peer: PeerKey, retry_after_seconds: float | None, now: float, out: Effects, *, idle: bool = False
     ) -> None:
         self.liveness.forget(peer)
+        self.cover.link_free(peer)
         self.connector.lost(peer, retry_after_seconds, now, idle=idle)
         self.directory.peer_gone(peer)
         self.tags.peer_gone(peer, now, out)
@@ -223,7 +248,9 @@ class ClientMachine:
                     self._plan(self.rooms[room_id], now, out)
             case ("room", room_id, what):
                 room = self.rooms.get(room_id)
-                if room is not None:
+                if room is not None and what == COVER_TICK:
+                    self._cover_due(room, now, out)
+                elif room is not None:
                     self._apply(room, room.due(what, now, self.clock.wall(now)), now, out)
             case ("reseal", tag):
                 self._reseal(self.tags.take_unsettled(tag), now, out)
@@ -296,6 +323,8 @@ class ClientMachine:
             raise PeerError(
                 RefusalCode.BAD_SIGNATURE, "an envelope that no member sealed", penalty_points=20
             ) from error
+        if inner.kind is EnvelopeKind.COVER:
+            return
         outcome = room.envelope_opened(self.tags.plan_of(tag), inner, now, self.clock.wall(now))
         self._apply(room, outcome, now, out)
 
@@ -312,8 +341,13 @@ class ClientMachine:
 
     def _plan(self, room: Room, now: float, out: Effects) -> None:
         self.tags.plan(room, now, out)
+        self._follow_cover(room, now, out)
         self._room_deadlines(room, now)
         self._send_waiting(room, now, out)
+
+    def _follow_cover(self, room: Room, now: float, out: Effects) -> None:
+        for leaving in self.cover.follow(room.room_id, room.cover_plan(self.clock.wall(now)), now):
+            self._publish_now(room, leaving, now, out)
 
     def _room_deadlines(self, room: Room, now: float) -> None:
         for what, at in room.next_deadlines(now, self.clock.wall(now)).items():
@@ -327,6 +361,7 @@ class ClientMachine:
             room = self.rooms[room.room_id] = outcome.successor
         if outcome.plan_changed and self.clock.was_read:
             self.tags.plan(room, now, out)
+            self._follow_cover(room, now, out)
         for request in outcome.requests:
             self._publish(room, request, now, out)
         if outcome.plan_changed:
@@ -335,40 +370,75 @@ class ClientMachine:
         self._room_deadlines(room, now)
 
     def _publish(self, room: Room, request: SealRequest, now: float, out: Effects) -> None:
+        if not self.cover.holds_back(room.room_id, request):
+            self._publish_now(room, Leaving(request, request.reference), now, out)
+
+    def _publish_now(self, room: Room, leaving: Leaving, now: float, out: Effects) -> None:
+        request = leaving.request
         keys = request.keys or (room.sending_keys(self.clock.wall(now)) if self.clock.was_read else None)
         tag = None if keys is None else self.tags.get(keys.tag)
         if keys is None or tag is None:
             waiting = self._waiting.setdefault(room.room_id, [])
-            if len(waiting) < WAITING_REQUESTS_MAX:
-                waiting.append(request)
+            if len(waiting) < WAITING_REQUESTS_MAX and not isinstance(leaving.reference, DecoyReference):
+                waiting.append(leaving)
             return
         nonce = self._entropy.random_bytes(NONCE_BYTES)
         envelope = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
-        tag.publish(envelope_id(envelope), envelope, request.reference, now, out)
+        tag.publish(envelope_id(envelope), envelope, leaving.reference, now, out)
+
+    def _cover_due(self, room: Room, now: float, out: Effects) -> None:
+        wall = self.clock.wall(now)
+
+        def attached(keys: EpochKeys | None) -> Sequence[NodeKey]:
+            keys = keys or room.sending_keys(wall)
+            tag = None if keys is None else self.tags.get(keys.tag)
+            return () if tag is None else tag.attached
+
+        def is_over(keys: EpochKeys) -> bool:
+            return self.tags.get(keys.tag) is None and keys.start + self.network.epoch_seconds <= wall
+
+        leaving, again = self.cover.due(room.room_id, Seats(attached, is_over), now)
+        if leaving is not None:
+            self._publish_now(room, leaving, now, out)
+        for reference in again:
+            self._apply(room, room.seal_again(reference, wall), now, out)
 
     def _send_waiting(self, room: Room, now: float, out: Effects) -> None:
-        for request in self._waiting.pop(room.room_id, []):
-            self._publish(room, request, now, out)
+        for leaving in self._waiting.pop(room.room_id, []):
+            if isinstance(leaving.reference, FragmentReference):
+                self._publish_now(room, leaving, now, out)
+            else:
+                self._publish(room, leaving.request, now, out)
 
     def _progress(self, progress: Progress, tag: TagClient, now: float, out: Effects) -> None:
         room = self.rooms.get(self.tags.room_of(tag))
         reference = progress.outgoing.reference
+        receipts, of = progress.receipts, progress.of
+        majority, complete = progress.majority_reached, progress.complete
+        if room is not None and isinstance(reference, FragmentReference):
+            whole = self.cover.progress(room.room_id, reference, receipts, of, majority=majority, complete=complete)
+            if whole is None:
+                return
+            reference, receipts, of = whole.whole, whole.receipts, whole.of
+            majority, complete = whole.majority, whole.complete
         if room is None or not isinstance(reference, bytes):
             return
-        outcome = room.receipts_grew(
-            reference,
-            progress.receipts,
-            progress.of,
-            majority=progress.majority_reached,
-            complete=progress.complete,
-            now=now,
-        )
+        outcome = room.receipts_grew(reference, receipts, of, majority=majority, complete=complete, now=now)
         self._apply(room, outcome, now, out)
+        if room.room_id in self._waiting and tag.publisher.has_room:
+            self._send_waiting(room, now, out)
 
     def _reseal(self, unsettled: list[tuple[RoomId, Outgoing]], now: float, out: Effects) -> None:
         for room_id, outgoing in unsettled:
-            room = self.rooms.get(room_id)
-            if room is None or not isinstance(outgoing.reference, bytes):
+            room, reference = self.rooms.get(room_id), outgoing.reference
+            if room is not None and isinstance(reference, DecoyReference):
+                decoy = self.cover.decoy_again(room_id, reference)
+                if decoy is not None:
+                    self.counters.resealed += 1
+                    self._publish_now(room, decoy, now, out)
+            if isinstance(reference, FragmentReference):
+                reference = reference.whole
+            if room is None or not isinstance(reference, bytes):
                 continue
             self.counters.resealed += 1
-            self._apply(room, room.seal_again(outgoing.reference, self.clock.wall(now)), now, out)
+            self._apply(room, room.seal_again(reference, self.clock.wall(now)), now, out)

@@ -41,6 +41,8 @@ class ClientCounters:
     audits: int = 0
     hidden_ids_found: int = 0
     published: int = 0
+    decoys_sent: int = 0
+    """Cover envelopes among the published; one sealed again counts again."""
     republished: int = 0
     resealed: int = 0
     receipts_verified: int = 0

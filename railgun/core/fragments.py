@@ -47,9 +47,7 @@ def cut(kind: EnvelopeKind, hint: bytes, body: bytes) -> tuple[bytes, ...]:
     """
     pieces = [body[offset : offset + FRAGMENT_BYTES] for offset in range(0, len(body), FRAGMENT_BYTES)]
     hashes = tuple(_hash(kind, hint, index, piece) for index, piece in enumerate(pieces))
-    return tuple(
-        SEALED_BODIES.encode(Fragment(kind, hint, hashes, index, piece)) for index, piece in enumerate(pieces)
-    )
+    return tuple(SEALED_BODIES.encode(Fragment(kind, hint, hashes, index, piece)) for index, piece in enumerate(pieces))
 
 
 def _hash(kind: EnvelopeKind, hint: bytes, index: int, piece: bytes) -> bytes:

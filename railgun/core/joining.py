@@ -6,18 +6,19 @@ Spec: docs/spec/rooms.md, "Lobby".
 
 from __future__ import annotations
 
+from railgun.core.fragments import FragmentAssembly
 from railgun.core.lobby import Joiner
 from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_keys import joiner_plans
 from railgun.core.room_notifications import RoomJoined, RosterChanged
-from railgun.core.room_port import RoomOutcome, TagPlan
+from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, PeerError
 from railgun.types import EnvelopeKind, RoomId
 from railgun.wire.envelope import Inner
 from railgun.wire.invites import Invite
-from railgun.wire.sealed import SEALED_BODIES, AnswerChunk
+from railgun.wire.sealed import SEALED_BODIES, AnswerChunk, Fragment, SealedBody
 
 POST_AGAIN_SECONDS = 30.0
 """A lobby's members may come online within an epoch: look whether a new epoch has begun this often at least."""
@@ -30,6 +31,7 @@ class JoiningRoom:
         self._tools = tools
         self.invite = invite
         self._joiner = Joiner(invite, tools.me, certificate, tools.sessions, tools.prekey)
+        self._fragments = FragmentAssembly(invite.room)
         self._post_at = 0.0
         self.refused_answers = 0
 
@@ -50,12 +52,19 @@ class JoiningRoom:
         """See `Room`: a joiner's requests name their keys."""
         return self._joiner.keys(self._start(wall))
 
+    def cover_plan(self, wall: float) -> CoverPlan | None:
+        """See `Room`: who asks to join does so at once; nobody knows a room's settings from outside."""
+        return None
+
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
         if inner.kind is not EnvelopeKind.SEALED:
             return RoomOutcome()
         try:
-            body = SEALED_BODIES.decode(inner.body)
+            body: SealedBody | None = SEALED_BODIES.decode(inner.body)
+            if isinstance(body, Fragment):
+                whole, _ = self._fragments.add(body)  # not kept: who starts anew asks anew
+                body = None if whole is None else SEALED_BODIES.decode(whole.body)
             joined = self._joiner.receive(body) if isinstance(body, AnswerChunk) else None
         except (PeerError, CryptoError):
             self.refused_answers += 1

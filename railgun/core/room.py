@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from railgun.core.answers import Answerer
 from railgun.core.catch_up import CatchUp
 from railgun.core.conversation import Conversation, Received, ReceiveOutcome
+from railgun.core.fragments import FragmentAssembly
 from railgun.core.generations import Generations, MadeGeneration, OwnDevice
 from railgun.core.lobby import Admission, LobbyHost, MadeInvite, make_invite
 from railgun.core.persistence import Write
-from railgun.core.room_keys import member_plans, sending_keys
+from railgun.core.room_keys import cover_plan, member_plans, sending_keys
 from railgun.core.room_notifications import (
     MessagePrepared,
     MessageReceipted,
@@ -25,7 +26,7 @@ from railgun.core.room_notifications import (
     RemovedFromRoom,
     RosterChanged,
 )
-from railgun.core.room_port import RoomOutcome, SealRequest, TagPlan, TagPurpose
+from railgun.core.room_port import CoverPlan, RoomOutcome, SealRequest, TagPlan, TagPurpose
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import Roster
 from railgun.core.roster_state import GenerationState, RosterState
@@ -48,6 +49,7 @@ from railgun.wire.sealed import (
     SEALED_BODIES,
     AnswerChunk,
     DayDelivery,
+    Fragment,
     GenerationDelivery,
     GenerationRequest,
     JoinPost,
@@ -94,6 +96,7 @@ class MemberRoom:
         self.roster = roster
         self.generations = generations
         self.conversation = conversation or Conversation(roster.room, tools.me, tools.sessions, tools.pickle_key)
+        self.fragments = FragmentAssembly(roster.room)
         self._host = LobbyHost(tools.me, tools.sessions)
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
@@ -138,6 +141,10 @@ class MemberRoom:
         """See `Room`."""
         sending = self._sending(self.state(wall), wall)
         return None if sending is None else sending[1]
+
+    def cover_plan(self, wall: float) -> CoverPlan | None:
+        """See `Room`."""
+        return cover_plan(self.state(wall), self._me.device, self._start(wall))
 
     def _sending(self, state: RosterState, wall: float) -> tuple[GenerationState, EpochKeys] | None:
         return sending_keys(state, self.generations, self._tools.network.epoch_seconds, wall)
@@ -292,7 +299,7 @@ class MemberRoom:
                 received = self.conversation.receive_group(inner.hint, inner.body, self.state(wall), now, wall)
                 return self._received([received], wall)
             if inner.kind is EnvelopeKind.SEALED:
-                return self._sealed(plan.keys, inner.body, now, wall)
+                return self._sealed(plan, inner.body, now, wall)
         except PeerError:
             return RoomOutcome()
         except CryptoError:
@@ -305,13 +312,23 @@ class MemberRoom:
         if inner.kind is not EnvelopeKind.SEALED:
             return RoomOutcome()
         body = SEALED_BODIES.decode(inner.body)
+        if isinstance(body, Fragment):
+            return self._fragment(plan, body, now, wall)
         if isinstance(body, JoinPost):
             self._host.receive(body, plan.keys, self.state(wall), now, wall)
         return RoomOutcome()
 
-    def _sealed(self, keys: EpochKeys, data: bytes, now: float, wall: float) -> RoomOutcome:
+    def _fragment(self, plan: TagPlan, fragment: Fragment, now: float, wall: float) -> RoomOutcome:
+        """A piece of what came in one envelope in other rooms."""
+        whole, writes = self.fragments.add(fragment)
+        outcome = RoomOutcome(list(writes))
+        if whole is not None:
+            outcome.add(self.envelope_opened(plan, whole, now, wall))
+        return outcome
+
+    def _sealed(self, plan: TagPlan, data: bytes, now: float, wall: float) -> RoomOutcome:
         body = SEALED_BODIES.decode(data)
-        state = self.state(wall)
+        state, keys = self.state(wall), plan.keys
         sessions = self._tools.sessions
         match body:
             case SessionDelivery():
@@ -332,6 +349,8 @@ class MemberRoom:
                 return RoomOutcome()
             case AnswerChunk():
                 return self._caught_up(body, wall)
+            case Fragment():
+                return self._fragment(plan, body, now, wall)
             case _:
                 return RoomOutcome()
 

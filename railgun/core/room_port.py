@@ -15,6 +15,7 @@ from railgun.core.persistence import Write
 from railgun.crypto.epoch import EpochKeys
 from railgun.types import EnvelopeKind, RoomId, SizeClass
 from railgun.wire.envelope import Inner
+from railgun.wire.roster import Cover
 
 
 class TagPurpose(enum.Enum):
@@ -32,6 +33,14 @@ class TagPlan:
     committee_size: int
     gate: int
     purpose: TagPurpose
+
+
+@dataclass(frozen=True, slots=True)
+class CoverPlan:
+    """How a room hides when this member speaks. ``devices``: of the roster, which share steady decoys."""
+
+    mode: Cover
+    devices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,9 @@ class Room(Protocol):
 
     def sending_keys(self, wall: float) -> EpochKeys | None:
         """What to seal under now; None while no generation may be sent under (requests then wait with the room)."""
+
+    def cover_plan(self, wall: float) -> CoverPlan | None:
+        """The room's cover now; None where this device adds none, and has nothing to send as a member."""
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """An envelope of one of the room's tags, new to this client, opened under the tag's keys."""

@@ -67,7 +67,7 @@ class _Rooms:
         time = int(wall_base_seconds)
         people = [self._person(spec, name, time) for name in spec.members]
         first = people[0]
-        settings = RoomSettings(committee_size=spec.committee_size)
+        settings = RoomSettings(committee_size=spec.committee_size, cover=spec.cover)
         made = first_generation(SeededEntropy(spec.secret), time)
         nonce = spec.secret[:16]
         creation = CreateEntry(first.me.device, time, first.certificate, spec.name, nonce, settings, made.named)
@@ -165,6 +165,7 @@ def rotation_machines() -> RotationMachines:
                 bootstrap=spec.contacts[:1],
                 entropy=SeededEntropy(spec.seed),
                 chooser=random.Random(spec.seed),
+                cover=spec.cover,
             )
             machine.add_room(rooms.member(spec.room, spec.name, spec.network, spec.wall_base_seconds), 0.0)
             return machine

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from railgun.core.cover import CoverOptions
 from railgun.core.effects import Effect, Notification
 from railgun.crypto.epoch import epoch_offset_seconds
 from railgun.crypto.signing import PUBLIC_KEY_BYTES, signing_key_of
@@ -28,6 +29,7 @@ from railgun.sim.network_model import NetworkModel
 from railgun.sim.virtual_node import MachineFactory
 from railgun.sim.world import WALL_BASE_SECONDS, World
 from railgun.types import Address, NodeKey, PeerKey, RelayContact, RoomId
+from railgun.wire.roster import Cover
 
 MINUTE_SECONDS: Final = 60.0
 RELAYS_START_SECONDS: Final = 2.0
@@ -42,6 +44,7 @@ class RotationOptions:
     """What the command's flags say.
 
     ``skew_seconds``: each clock is off by a uniform amount up to this, either way; None means half the overlap.
+    ``cover``: of all rooms; off by default, since decoys are most of the work.
     ``drain_seconds``: how long after the last message deliveries are awaited, at most.
 
     Raises:
@@ -64,6 +67,7 @@ class RotationOptions:
     messages_per_minute: int = 1
     drain_seconds: float = 300.0
     encode_frames: bool = False
+    cover: CoverOptions = field(default_factory=lambda: CoverOptions(Cover.OFF))
 
     def __post_init__(self) -> None:
         if self.rooms < 1 or self.peers < 2 * self.rooms:
@@ -120,6 +124,7 @@ class RoomSpec:
     secret: bytes = field(repr=False)
     committee_size: int
     members: tuple[str, ...]
+    cover: Cover = Cover.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,7 @@ class ClientSpec:
     contacts: tuple[RelayContact, ...]
     network: NetworkParameters
     wall_base_seconds: float
+    cover: CoverOptions = field(default_factory=CoverOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,7 @@ class Rotation:
                 secret=self._seed_of("room secret", index),
                 committee_size=options.committee_size,
                 members=tuple(f"member-{peer}" for peer in range(index, options.peers, options.rooms)),
+                cover=options.cover.mode,
             )
             for index in range(options.rooms)
         ]
@@ -256,7 +263,15 @@ class Rotation:
             key = PeerKey(signing_key_of(self._seed_of("link", index))[-PUBLIC_KEY_BYTES:])
             room = self.rooms[index % options.rooms]
             spec = ClientSpec(
-                f"member-{index}", index, seed, key, room, self._contacts, options.network, WALL_BASE_SECONDS
+                f"member-{index}",
+                index,
+                seed,
+                key,
+                room,
+                self._contacts,
+                options.network,
+                WALL_BASE_SECONDS,
+                options.cover,
             )
             at = first + self._random.random() * (last - first)
             self._add_later(at, spec.name, key, False, self._machines.client(spec))

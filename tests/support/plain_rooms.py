@@ -52,6 +52,9 @@ class PlainRoom:
     def sending_keys(self, wall: float) -> EpochKeys:
         return self._keys(epoch_start(wall, self.room_id, self._network.epoch_seconds))
 
+    def cover_plan(self, wall: float) -> None:
+        return None
+
     def say(self, number: int, size_class: SizeClass = SizeClass.SMALL) -> RoomOutcome:
         reference = struct.pack(">Q", number)
         request = SealRequest(EnvelopeKind.SEALED, NO_HINT, reference, size_class, reference)
