@@ -281,6 +281,8 @@ KEY_REQUEST_AGAIN_SECONDS: Final = 15.0
 KEY_REQUEST_TIMES_MAX: Final = 8
 KEY_ANSWER_AGAIN_SECONDS: Final = 10.0
 """One device is not sent one session's key more often than this, however often it asks."""
+LOBBY_POST_AGAIN_SECONDS: Final = 15.0
+"""A joiner whom nobody has answered asks again, with a later time, this often."""
 LOBBY_TURN_SECONDS: Final = 1.5
 """How long each member waits for those before it, in an order that differs by joiner, to answer in a lobby."""
 LOBBY_TURNS_MAX: Final = 16

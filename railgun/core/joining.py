@@ -15,13 +15,11 @@ from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, PeerError
+from railgun.limits import LOBBY_POST_AGAIN_SECONDS
 from railgun.types import EnvelopeKind, RoomId
 from railgun.wire.envelope import Inner
 from railgun.wire.invites import Invite
 from railgun.wire.sealed import SEALED_BODIES, AnswerChunk, Fragment, SealedBody
-
-POST_AGAIN_SECONDS = 30.0
-"""A lobby's members may come online within an epoch: look whether a new epoch has begun this often at least."""
 
 
 class JoiningRoom:
@@ -100,7 +98,7 @@ class JoiningRoom:
         """See `Room`."""
         start = self._start(wall)
         next_start = start + self._tools.network.epoch_seconds
-        self._post_at = now + min(POST_AGAIN_SECONDS, max(0.1, next_start - wall))
+        self._post_at = now + min(LOBBY_POST_AGAIN_SECONDS, max(0.1, next_start - wall))
         request = self._joiner.post(start, wall)
         return RoomOutcome(requests=[] if request is None else [request])
 

@@ -27,7 +27,7 @@ from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import certificate_holds_at, invite_key_seed, verify_certificate
 from railgun.crypto.signing import public_key_of
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, RefusalCode, UsageError
-from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
+from railgun.limits import LOBBY_JOINS_MAX, LOBBY_POST_AGAIN_SECONDS, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, Tag
 from railgun.wire.invites import Invite, format_invite
@@ -107,7 +107,7 @@ class Joiner:
         self._certificate = certificate
         self._sessions = sessions
         self._prekey = prekey
-        self._posted: int | None = None
+        self._posted: tuple[int, float] | None = None
         self._answers = AnswerCollector(invite.room, sessions)
 
     def __repr__(self) -> str:
@@ -130,10 +130,12 @@ class Joiner:
         return derive_lobby_keys(lobby_secret(self.invite.seed), start)
 
     def post(self, start: int, wall: float) -> SealRequest | None:
-        """What to post in the epoch that starts at ``start``; None where that was done."""
-        if self._posted == start:
+        """What to post in the epoch that starts at ``start``; None where that was done less than
+        LOBBY_POST_AGAIN_SECONDS ago: whoever was to answer may have come online, or gone, since."""
+        last = self._posted
+        if last is not None and last[0] == start and 0 <= wall - last[1] < LOBBY_POST_AGAIN_SECONDS - 1:
             return None
-        self._posted = start
+        self._posted = (start, wall)
         key_seed = invite_key_seed(self.invite.seed)
         request = JoinRequest(self.invite.room, self._me.device, self._certificate, public_key_of(key_seed), int(wall))
         proof = sign_join_request(self._me.seed, key_seed, request)
@@ -187,7 +189,8 @@ class LobbyHost:
         self._sessions = sessions
         # By device and lobby tag: who asks again with another link listens in that link's lobby only.
         self._waiting: OrderedDict[tuple[DeviceKey, Tag], _Waiting] = OrderedDict()
-        self._answered: OrderedDict[tuple[DeviceKey, Tag], None] = OrderedDict()
+        # When the post was made that was answered: a later one says that the answer did not arrive.
+        self._answered: OrderedDict[tuple[DeviceKey, Tag], int] = OrderedDict()
         self.declined_count = 0
 
     def use_device(self, me: OwnDevice) -> None:
@@ -203,7 +206,8 @@ class LobbyHost:
         """
         check_admission(post, state, self._me.device, wall)
         place = (post.device, keys.tag)
-        if place in self._answered or place in self._waiting:
+        answered = self._answered.get(place)
+        if place in self._waiting or (answered is not None and post.proof.time <= answered):
             return
         was_member = state.member(post.device) is not None
         self._waiting[place] = _Waiting(post, keys, now + turn_seconds(state, self._me.device, post), was_member)
@@ -238,7 +242,8 @@ class LobbyHost:
             except (PeerError, CryptoError, NotMember, UsageError):
                 self.declined_count += 1  # what held when it was posted holds no longer: spent, revoked, removed
                 continue
-            self._answered[place] = None
+            self._answered[place] = waiting.post.proof.time
+            self._answered.move_to_end(place)
             if len(self._answered) > LOBBY_JOINS_MAX:
                 self._answered.popitem(last=False)
             admissions.append(admission)
