@@ -355,7 +355,9 @@ class ClientMachine:
 
     def _apply(self, room: Room, outcome: RoomOutcome, now: float, out: Effects) -> None:
         if outcome.writes:
-            out.append(Persist(tuple(outcome.writes)))
+            # What merely arrived can arrive again; what leaves, or what keys and rosters become, cannot be taken back.
+            moves_on = bool(outcome.requests) or outcome.plan_changed or outcome.successor is not None
+            out.append(Persist(tuple(outcome.writes), survives_power_loss=moves_on))
         if outcome.successor is not None:
             self._waiting.pop(room.room_id, None)
             room = self.rooms[room.room_id] = outcome.successor

@@ -46,3 +46,11 @@ class NoCommittee:
     room_id: RoomId
     start: int
     known_relays: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """As many of this room's requests as may be are waiting already; this one was dropped."""
+
+    room_id: RoomId
+    reference: bytes | None

@@ -77,8 +77,16 @@ class Publisher:
         return len(self._outgoing)
 
     @property
-    def unsettled_count(self) -> int:
-        return sum(not outgoing.settled for outgoing in self._outgoing.values())
+    def is_full(self) -> bool:
+        """Whether as many envelopes as may be are short of a majority."""
+        return len(self._outgoing) >= PENDING_SENDS_MAX and not any(
+            outgoing.settled for outgoing in self._outgoing.values()
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a good part of what may be under way is free again."""
+        return len(self._outgoing) <= PENDING_SENDS_MAX // 2
 
     def publish(
         self, outgoing: Outgoing, entries: list[NodeKey], committee: Committee, now: float, out: Effects

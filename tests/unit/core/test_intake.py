@@ -1,0 +1,208 @@
+"""What a subscriber has and lacks: numberings, gaps, pulls, what seats hid (spec: message way, digests)."""
+
+from __future__ import annotations
+
+import pytest
+
+from railgun.core.agenda import Agenda
+from railgun.core.counters import ClientCounters
+from railgun.core.effects import Effects, SendFrame
+from railgun.core.intake import PULL_TRIES_MAX, Intake
+from railgun.errors import MalformedInput
+from railgun.limits import TAG_IDS_MAX, UNSEEN_PER_SEAT_MAX
+from railgun.types import EnvelopeId, NodeKey, Tag
+from railgun.wire.frames import Digest, Pull
+
+TAG = Tag(b"t" * 32)
+A, B, C = (NodeKey(bytes([value]) * 32) for value in (1, 2, 3))
+FIRST = b"inc-one!"
+
+
+def eid(index: int) -> EnvelopeId:
+    return EnvelopeId(index.to_bytes(16, "big"))
+
+
+class Lab:
+    def __init__(self, *seats: NodeKey) -> None:
+        self.agenda = Agenda()
+        self.counters = ClientCounters()
+        self.intake = Intake(TAG, self.agenda, self.counters)
+        self.linked = list(seats)
+        for seat in seats:
+            self.intake.expect(seat)
+            self.intake.subscribed(seat, FIRST, 0, 0.0)
+
+    def digest(self, seat: NodeKey, first: int, *ids: int, now: float = 0.0, audited: bool = False) -> None:
+        self.intake.digest(seat, Digest(TAG, first, tuple(map(eid, ids))), now, audited=audited)
+
+    def until(self, now: float) -> list[tuple[NodeKey, Pull]]:
+        out: Effects = []
+        for name in self.agenda.take_due(now):
+            if name[0] == "gap":
+                self.intake.pull_gaps(name[2], now, out)
+            elif name[0] == "unseen":
+                self.intake.pull_unseen(self.linked, now, out)
+        return [
+            (NodeKey(effect.peers[0]), effect.frame)
+            for effect in out
+            if isinstance(effect, SendFrame) and isinstance(effect.frame, Pull)
+        ]
+
+
+def test_an_envelope_is_new_once() -> None:
+    lab = Lab(A, B)
+    assert lab.intake.delivered(A, 1, eid(1))
+    assert not lab.intake.delivered(B, 1, eid(1))
+    assert not lab.intake.delivered(A, 1, eid(1))
+    assert lab.counters.duplicates_dropped == 2
+
+
+def test_an_id_unseen_for_300_ms_is_pulled_and_one_that_arrives_is_not() -> None:
+    lab = Lab(A, B)
+    lab.digest(B, 1, 7, 8)
+    assert lab.until(0.299) == []
+    lab.intake.delivered(A, 1, eid(7))
+    assert lab.until(0.3) == [(B, Pull(TAG, (), (eid(8),)))]
+    lab.intake.delivered(B, 2, eid(8))
+    assert lab.until(5.0) == []
+    assert lab.intake.waiting_for == 0
+
+
+def test_own_envelopes_are_never_pulled() -> None:
+    lab = Lab(A)
+    lab.intake.note_own(eid(1))
+    lab.digest(A, 1, 1)
+    assert lab.until(1.0) == []
+
+
+def test_each_try_asks_another_source_and_a_seat_without_it_is_not_asked_again() -> None:
+    lab = Lab(A, B, C)
+    lab.digest(A, 1, 1)
+    lab.digest(B, 1, 1)
+    asked = [lab.until(now)[0][0] for now in (0.3, 1.3)]
+    assert sorted(asked) == [A, B]
+    lab.intake.absent(A, (eid(1),))
+    assert {lab.until(now)[0][0] for now in (2.3, 3.3)} == {B}
+
+
+def test_an_id_that_nobody_brings_is_given_up_until_it_is_named_again() -> None:
+    lab = Lab(A)
+    lab.digest(A, 1, 1)
+    pulls = [pull for second in range(60) for pull in lab.until(0.3 + second)]
+    assert len(pulls) == PULL_TRIES_MAX
+    assert lab.intake.waiting_for == 0
+    lab.digest(A, 1, 1, now=70.0)
+    assert lab.until(70.3)
+
+
+def test_a_pulse_s_number_shows_a_gap_and_it_is_pulled_by_number() -> None:
+    lab = Lab(A)
+    lab.intake.delivered(A, 1, eid(1))
+    lab.intake.delivered(A, 3, eid(3))
+    lab.intake.pulse(A, 5, 10.0)
+    assert lab.until(10.3) == [(A, Pull(TAG, (2, 4, 5), ()))]
+    for number in (2, 4, 5):
+        lab.intake.delivered(A, number, eid(number))
+    assert lab.until(20.0) == []
+    assert lab.intake.position(A) == (FIRST, 6)
+
+
+def test_a_seat_that_claims_numbers_it_never_brings_is_asked_ever_more_rarely() -> None:
+    lab = Lab(A)
+    pulls = 0
+    for tick in range(1200):
+        lab.intake.pulse(A, 100_000, tick * 0.25)
+        pulls += len(lab.until(tick * 0.25))
+    assert 5 < pulls < 25
+
+
+def test_a_restarted_seat_numbers_afresh() -> None:
+    lab = Lab(A)
+    lab.intake.delivered(A, 1, eid(1))
+    assert lab.intake.position(A) == (FIRST, 2)
+    lab.intake.subscribed(A, b"inc-two!", 3, 1.0)
+    assert lab.intake.position(A) == (b"inc-two!", 1)
+    assert lab.until(1.3) == [(A, Pull(TAG, (1, 2, 3), ()))]
+
+
+def test_a_first_envelope_that_overtakes_the_answer_counts() -> None:
+    lab = Lab()
+    lab.intake.expect(A)
+    lab.intake.delivered(A, 1, eid(1))
+    lab.intake.subscribed(A, FIRST, 1, 0.1)
+    lab.linked = [A]
+    assert lab.until(5.0) == []
+
+
+def test_an_id_that_only_another_seat_names_was_hidden() -> None:
+    lab = Lab(A, B, C)
+    lab.digest(C, 1, 1, audited=True)
+    lab.intake.delivered(C, 1, eid(1))
+    lab.digest(B, 1, 1)
+    assert lab.intake.hidden_by([A, B], 2.9) == []
+    assert lab.intake.hidden_by([A, B], 3.0) == [(A, eid(1))]
+    assert lab.intake.hidden_by([A, B], 9.0) == []
+    assert lab.counters.hidden_ids_found == 1
+
+
+def test_an_id_under_which_no_envelope_came_accuses_nobody() -> None:
+    lab = Lab(A, C)
+    lab.digest(C, 1, 1, audited=True)
+    assert lab.intake.hidden_by([A], 3.0) == []
+
+
+def test_at_a_tag_s_end_little_time_is_left_to_name_an_id() -> None:
+    lab = Lab(A, C)
+    lab.intake.digest(C, Digest(TAG, 1, (eid(1),)), 0.0, audited=True, closing=True)
+    lab.intake.delivered(C, 1, eid(1))
+    assert lab.intake.hidden_by([A], 1.5) == [(A, eid(1))]
+
+
+def test_numbers_beyond_what_a_tag_can_hold_are_malformed() -> None:
+    lab = Lab(A)
+    with pytest.raises(MalformedInput):
+        lab.intake.delivered(A, TAG_IDS_MAX + 1, eid(1))
+    with pytest.raises(MalformedInput):
+        lab.digest(A, TAG_IDS_MAX, 1, 2)
+    lab.intake.pulse(A, 2**32 - 1, 0.0)
+    assert lab.intake.logs[A].last_number == 0
+
+
+def test_a_seat_cannot_fill_memory_by_renaming_its_numbers_or_by_restarting() -> None:
+    lab = Lab(A)
+    for index in range(0, 4 * UNSEEN_PER_SEAT_MAX, 512):
+        lab.digest(A, 1, *range(index, index + 512))
+    assert len(lab.intake.logs[A].ids) <= 512
+    assert lab.intake.waiting_for <= UNSEEN_PER_SEAT_MAX
+    for restart in range(3):
+        lab.intake.subscribed(A, restart.to_bytes(8, "big"), 0, 0.0)
+        for index in range(10**6, 10**6 + 4096, 512):
+            lab.digest(A, 1, *range(index + restart * 10**6, index + restart * 10**6 + 512))
+    assert lab.intake.waiting_for <= UNSEEN_PER_SEAT_MAX
+
+
+def test_ids_beyond_the_bound_come_back_as_gaps() -> None:
+    lab = Lab(A)
+    total = UNSEEN_PER_SEAT_MAX + 512
+    for first in range(0, total, 512):
+        lab.digest(A, first + 1, *range(first, first + 512))
+    for number in range(UNSEEN_PER_SEAT_MAX):
+        lab.intake.delivered(A, number + 1, eid(number))
+    pulls = [pull for tick in range(20) for _, pull in lab.until(0.3 + tick)]
+    assert {number for pull in pulls for number in pull.numbers} >= set(
+        range(UNSEEN_PER_SEAT_MAX + 1, UNSEEN_PER_SEAT_MAX + 200)
+    )
+
+
+def test_what_was_no_good_may_come_again_from_another_seat() -> None:
+    lab = Lab(A, B)
+    assert lab.intake.delivered(A, 1, eid(1))
+    lab.intake.forget(eid(1))
+    assert lab.intake.delivered(B, 1, eid(1))
+
+
+def test_frames_of_seats_never_asked_are_ignored() -> None:
+    lab = Lab(A)
+    lab.digest(B, 1, 1)
+    lab.intake.pulse(B, 10, 0.0)
+    assert lab.until(5.0) == []
