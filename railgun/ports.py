@@ -298,8 +298,9 @@ class Store(Protocol):
     whose text is one line that says what to do.
     """
 
-    def commit(self, writes: Sequence[Write]) -> None:
-        """All of ``writes``, in order, in one transaction: on return they are on the disk, on an error none is."""
+    def commit(self, writes: Sequence[Write], *, survives_power_loss: bool = True) -> None:
+        """All of ``writes``, in order, in one transaction: on return they survive a crash of the process, and of the
+        machine if ``survives_power_loss``; on an error none is kept."""
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under ``key``, or None."""

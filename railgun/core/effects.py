@@ -58,9 +58,15 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Commit these before any other effect of the turn leaves."""
+    """Commit these before any other effect of the turn leaves.
+
+    ``survives_power_loss``: something leaves, or is forgotten, that must never be undone (a ratchet that moved on, an
+    erased key). Without it a crash of the process still loses nothing; a loss of power may lose the last such commits
+    together, as if what they tell of had not arrived yet.
+    """
 
     writes: tuple[Write, ...]
+    survives_power_loss: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,13 +201,15 @@ class Driver:
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         writes: list[Write] = []
+        survives_power_loss = False
         for effect in effects:
             if isinstance(effect, Persist):
                 writes += effect.writes
+                survives_power_loss = survives_power_loss or effect.survives_power_loss
         if writes:
             if self._store is None:
                 raise RuntimeError("this node has no store")
-            self._store.commit(writes)
+            self._store.commit(writes, survives_power_loss=survives_power_loss)
         for effect in effects:
             self._do(effect)
 

@@ -111,13 +111,16 @@ class Database:
                     connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; on leaving the block it is on the disk.
+    def transaction(self, *, waits_for_disk: bool = True) -> Iterator[None]:
+        """All or nothing; on leaving the block it is on the disk, or on its way there unless ``waits_for_disk``.
 
         Raises:
             StoreError: the disk refused; nothing of the block was kept.
         """
         with self._lock:
+            # Cannot be changed within a transaction. In WAL mode NORMAL keeps the order of commits and loses none to
+            # a crash of the process.
+            self.execute(f"PRAGMA synchronous = {'FULL' if waits_for_disk else 'NORMAL'}")
             self.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -91,11 +91,12 @@ class MessageLog:
     def acknowledge(self, room_id: RoomId, message_ids: Sequence[MessageId]) -> int:
         """Note that the application has taken these over. Idempotent; unknown ids are ignored.
 
-        Returns how many were undelivered until now. One transaction. Raises StoreError.
+        Returns how many were undelivered until now. One transaction, which a crash of the process cannot undo; after a
+        loss of power the last ones may have to be told again. Raises StoreError.
         """
         if not message_ids:
             return 0
-        with self._database.transaction():
+        with self._database.transaction(waits_for_disk=False):
             return self._database.execute_many(
                 "UPDATE messages SET delivered = 1 WHERE room_id = ? AND message_id = ? AND delivered = 0",
                 [(room_id, message_id) for message_id in message_ids],

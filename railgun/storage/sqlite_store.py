@@ -70,8 +70,11 @@ class SqliteStore:
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._database.path)!r})"
 
-    def commit(self, writes: Sequence[Write]) -> None:
+    def commit(self, writes: Sequence[Write], *, survives_power_loss: bool = True) -> None:
         """Carry out all writes, in order, in one transaction; none at all on an error.
+
+        Without ``survives_power_loss`` the disk is not waited for: a crash of the process loses nothing, a loss of
+        power may lose the last such commits, all of one or none, and never one before a commit that was waited for.
 
         A write to ``messages`` (key: room id of 32 bytes, message id of 16) goes to the message log, where an id that
         is already there stays as it is.
@@ -86,7 +89,7 @@ class SqliteStore:
             return
         if self._scrub_is_due:
             self.scrub()
-        with self._database.transaction():
+        with self._database.transaction(waits_for_disk=survives_power_loss):
             for write in writes:
                 self._write(write.table, write.key, write.value)
         if any(write.table in (ERASED_AT_ONCE if write.value is None else REPLACED_AT_ONCE) for write in writes):
