@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from railgun.core.cover import CoverOptions
     from railgun.errors import (
         ConfigurationError,
         DiscoveryError,
@@ -40,11 +41,15 @@ if TYPE_CHECKING:
     from railgun.runtime.room import Room
     from railgun.runtime.room_mail import MessageReader
     from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
-    from railgun.runtime.status import PeerStatus, RoomStatusView
+    from railgun.runtime.status import CoverView, PeerStatus, RoomStatusView
     from railgun.types import RelayContact, SizeClass
+    from railgun.wire.roster import Cover
 
 __all__ = [
     "ConfigurationError",
+    "Cover",
+    "CoverOptions",
+    "CoverView",
     "DiscoveryError",
     "LocalError",
     "MalformedInput",
@@ -80,6 +85,9 @@ _HOMES = {
     "Room": "railgun.runtime.room",
     "MessageReader": "railgun.runtime.room_mail",
     "Typing": "railgun.runtime.room_views",
+    "Cover": "railgun.wire.roster",
+    "CoverOptions": "railgun.core.cover",
+    "CoverView": "railgun.runtime.status",
     "PeerStatus": "railgun.runtime.status",
     "RoomStatusView": "railgun.runtime.status",
     "NetworkKind": "railgun.network",

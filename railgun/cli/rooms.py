@@ -56,6 +56,12 @@ def _add_room(subparsers: Any) -> None:
     create = add_command(group, "create", run_create, "Make a room, with this device as its only member.")
     create.add_argument("name", metavar="NAME", help="what the room is called, up to 128 bytes")
     create.add_argument("--committee", type=whole_number(3, 7), default=5, help="relays that serve the room, 3 to 7")
+    create.add_argument(
+        "--cover",
+        choices=("off", "steady", "strict"),
+        default="steady",
+        help="how members hide when they speak; in strict all waits for random ticks",
+    )
     create.add_argument("--closed", action="store_true", help="let only admins invite and let people in")
     add_peer_options(create)
 
@@ -108,7 +114,14 @@ def ask(context: Context, call: str, /, **arguments: object) -> dict[str, Any]:
 def run_create(context: Context) -> int:
     """``room create``."""
     given = context.arguments
-    made = ask(context, "create_room", name=given.name, committee_size=given.committee, closed=given.closed)
+    made = ask(
+        context,
+        "create_room",
+        name=given.name,
+        committee_size=given.committee,
+        closed=given.closed,
+        cover=given.cover,
+    )
     context.printer.result(
         made,
         f"Made the room {one_line(made['room'])} (id {made['id'][:8]})\nNext: railgun room invite {made['id'][:8]}",

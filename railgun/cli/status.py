@@ -40,6 +40,7 @@ def run(context: Context) -> int:
             room["members"] if room["is_member"] else "joining",
             f"{len(room['attached'])} of {len(room['seats'])}",
             f"{room['epoch_ends_in_seconds']:.0f} s",
+            _cover(room["cover"]),
             room["name"],
         ]
         for room in found["rooms"]
@@ -50,7 +51,14 @@ def run(context: Context) -> int:
         f"mode     {found['mode']}",
         f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
         f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
-        table(["room", "members", "attached to", "epoch ends in", "name"], rows) if rows else "no rooms yet",
+        table(["room", "members", "attached to", "epoch ends in", "cover", "name"], rows) if rows else "no rooms yet",
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT
+
+
+def _cover(cover: dict[str, Any]) -> str:
+    """In strict rooms people are told what it costs them."""
+    if cover["wait_p95_seconds"] is None:
+        return str(cover["mode"])
+    return f"{cover['mode']}, waits up to {cover['wait_p95_seconds']:.1f} s (95 %), {cover['waiting']} waiting"

@@ -69,12 +69,10 @@ class CoverOptions:
 
 @dataclass(frozen=True, slots=True)
 class CoverStatus:
-    """A room's cover at a moment. ``waiting``: bodies that wait for ticks. ``wait_p95_seconds``: None but in strict."""
+    """A room's cover at a moment. ``waiting``: bodies, and pieces of one, that wait for ticks."""
 
-    mode: Cover = Cover.OFF
     decoys_sent: int = 0
     waiting: int = 0
-    wait_p95_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +160,7 @@ class CoverTraffic:
         room = self._rooms.get(room_id)
         if room is None:
             return CoverStatus()
-        is_strict = room.plan.mode is Cover.STRICT
-        wait = self.options.strict_wait_p95_seconds if is_strict else None
-        return CoverStatus(room.plan.mode, room.decoys_sent, len(room.queue) + len(room.pieces), wait)
+        return CoverStatus(room.decoys_sent, len(room.queue) + len(room.pieces))
 
     # --- following rooms and links --------------------------------------------------------------
 

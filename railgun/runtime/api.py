@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from railgun.core.cover import CoverOptions
 from railgun.network import NetworkParameters
 from railgun.runtime.peer import Peer, open_peer
 from railgun.types import RelayContact
@@ -41,6 +42,7 @@ def connect(
     key_file: Path | None = None,
     network: NetworkParameters | None = None,
     bootstrap: Sequence[RelayContact | str] = (),
+    cover: CoverOptions | None = None,
 ) -> Connecting:
     """Open a member's profile and go online.
 
@@ -49,6 +51,7 @@ def connect(
         passphrase, key_file: what opens it, if it was made with one.
         network: the network to be in; remembered by the profile, so needed once.
         bootstrap: relays to start from (`RelayContact`, or the text that ``railgun node`` prints); remembered too.
+        cover: decoys, if others than usual: the mode of rooms that this peer creates, its rate in strict ones.
 
     Raises, when awaited or entered:
         UsageError: no profile, in use by another process, or no network named yet.
@@ -62,5 +65,6 @@ def connect(
             "key_file": key_file,
             "network": network,
             "bootstrap": contacts,
+            "cover": cover,
         }
     )

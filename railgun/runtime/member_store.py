@@ -128,7 +128,9 @@ def _load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) ->
         store.load("outbox", room_id),
         now,
     )
-    return MemberRoom(tools, roster, generations, conversation)
+    room = MemberRoom(tools, roster, generations, conversation)
+    room.fragments.load(store.load("inbound_sessions", room_id))
+    return room
 
 
 def forget_room_writes(store: Store, room_id: RoomId) -> list[Write]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from railgun.core.assembly import build_client
+from railgun.core.cover import CoverOptions
 from railgun.core.effects import Notification, Persist
 from railgun.core.generations import Generations, first_generation
 from railgun.core.joining import JoiningRoom
@@ -57,13 +58,14 @@ from railgun.runtime.tasks import Supervisor
 from railgun.types import NetworkId, RelayContact, RoomId
 from railgun.wire.certificates import CERTIFICATES
 from railgun.wire.invites import Invite, parse_invite
-from railgun.wire.roster import CreateEntry, RoomSettings
+from railgun.wire.roster import Cover, CreateEntry, RoomSettings
 
 JOIN_SECONDS = 60.0
 ROOM_NONCE_BYTES = 16
 PREKEY_CHECK_SECONDS = 600.0
 SECRET_BYTES = 32
 LEAVE_GRACE_SECONDS = 5.0
+COVER_MODES = {mode.name.lower(): mode for mode in Cover}
 
 log = Log("peer")
 
@@ -79,6 +81,7 @@ class Peer:
         bootstrap: Sequence[RelayContact],
         clock: Clock,
         entropy: Entropy,
+        cover: CoverOptions,
     ) -> None:
         self.network = network
         self.identity = identity
@@ -86,6 +89,7 @@ class Peer:
         self._store = profile.store
         self._clock = clock
         self._entropy = entropy
+        self._cover = cover
         self._bootstrap = tuple(bootstrap)
         self._tools = room_tools(identity, network, entropy)
         self._certificate = CERTIFICATES.encode(identity.certificate)
@@ -108,7 +112,7 @@ class Peer:
             LinkSettings.for_network(network),
         )
         self.machine = build_client(
-            network=network, bootstrap=self._bootstrap, entropy=entropy, chooser=protocol_dice(entropy)
+            network=network, bootstrap=self._bootstrap, entropy=entropy, chooser=protocol_dice(entropy), cover=cover
         )
 
     def __repr__(self) -> str:
@@ -255,25 +259,33 @@ class Peer:
 
     # --- rooms ----------------------------------------------------------------------------------
 
-    async def create_room(self, name: str, *, committee_size: int = 5, closed: bool = False) -> Room:
+    async def create_room(
+        self, name: str, *, committee_size: int = 5, closed: bool = False, cover: str | None = None
+    ) -> Room:
         """Make a room whose only member this is.
 
         Args:
             name: 1 to 128 bytes in UTF-8, printable. Others may use the same: the id tells rooms apart.
             committee_size: K, relays that serve it at a time, 3 to 7.
             closed: only admins let people in.
+            cover: how much decoy traffic hides when members speak: ``off``, ``steady`` or ``strict``; None for what
+                this peer was opened with, by default ``steady``. In ``strict`` whatever a member sends waits for its
+                tick (`RoomStatusView.cover` tells how long), and long messages take many.
 
         Raises:
-            UsageError: too many rooms, or a name or committee size out of range.
+            UsageError: too many rooms, no such cover, or a name or committee size out of range.
             StoreError: the disk.
         """
         self._check_open()
         self._check_room_for_room()
         if not name.strip() or not name.isprintable():
             raise UsageError("a room needs a name that can be shown")
+        mode = self._cover.mode if cover is None else COVER_MODES.get(cover)
+        if mode is None:
+            raise UsageError(f"cover is one of {', '.join(COVER_MODES)}, not {cover!r}")
         wall = int(self._wall())
         try:
-            settings = RoomSettings(committee_size=committee_size, closed=closed)
+            settings = RoomSettings(committee_size=committee_size, cover=mode, closed=closed)
             made = first_generation(self._entropy, wall)
             nonce = self._entropy.random_bytes(ROOM_NONCE_BYTES)
             creation = CreateEntry(self.identity.device_key, wall, self._certificate, name, nonce, settings, made.named)
@@ -501,6 +513,7 @@ async def open_peer(
     bootstrap: Sequence[RelayContact] = (),
     clock: Clock | None = None,
     entropy: Entropy | None = None,
+    cover: CoverOptions | None = None,
 ) -> Peer:
     """Open a profile and go online; see `railgun.connect`."""
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
@@ -518,7 +531,7 @@ async def open_peer(
         if kept is None:
             opened.store.commit([network_write(chosen)])
         contacts = list(bootstrap) + [item for item in load_contacts(opened.store) if item not in bootstrap]
-        peer = Peer(opened, identity, chosen, contacts, clock, entropy)
+        peer = Peer(opened, identity, chosen, contacts, clock, entropy, cover or CoverOptions())
     except BaseException:
         opened.close()
         raise

@@ -7,6 +7,7 @@ Must not know: whether the command runs in this process or asks over the control
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -109,8 +110,10 @@ class PeerService:
     async def _create_room(self, given: _Arguments) -> Answer:
         closed = given.flag("closed")
         size = given.integer("committee_size", 5, 3, 7)
-        room = await self._peer.create_room(given.text("name"), committee_size=size, closed=closed)
-        return {**_name(room), "committee_size": size, "closed": closed}
+        cover = given.text("cover") if given.has("cover") else None
+        room = await self._peer.create_room(given.text("name"), committee_size=size, closed=closed, cover=cover)
+        view = next(view for view in self._peer.status().rooms if view.room_id == room.room_id)
+        return {**_name(room), "committee_size": size, "closed": closed, "cover": view.cover.mode}
 
     async def _invite(self, given: _Arguments) -> Answer:
         room = self._room(given)
@@ -206,6 +209,7 @@ class PeerService:
                     "epoch_ends_in_seconds": round(room.epoch_ends_in_seconds, 1),
                     "seats": [seat.hex() for seat in room.seats],
                     "attached": [seat.hex() for seat in room.attached],
+                    "cover": dataclasses.asdict(room.cover),
                 }
                 for room in status.rooms
             ],
@@ -302,6 +306,9 @@ class _Arguments:
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
+
+    def has(self, name: str) -> bool:
+        return self._values.get(name) is not None
 
     def text(self, name: str) -> str:
         value = self._values.get(name)

@@ -13,6 +13,25 @@ from railgun.core.room import MemberRoom
 from railgun.crypto.epoch import epoch_start
 from railgun.network import NetworkParameters
 from railgun.types import DeviceKey, NodeKey, RoomId
+from railgun.wire.roster import Cover
+
+
+@dataclass(frozen=True, slots=True)
+class CoverView:
+    """How a room hides when this peer speaks.
+
+    Attributes:
+        mode: ``off``, ``steady`` or ``strict``.
+        decoys_sent: since this peer started, or the room was joined.
+        waiting: messages and answers that wait for their ticks, in ``strict``.
+        wait_p95_seconds: what one in twenty envelopes waits at least in ``strict``, when nothing waits before it; None
+            in other modes.
+    """
+
+    mode: str
+    decoys_sent: int
+    waiting: int
+    wait_p95_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,7 @@ class RoomStatusView:
         epochs_seen: epochs begun since this peer started.
         seats: the node keys of the open epoch's committee, in order.
         attached: those that serve this peer, primary first.
+        cover: what is done to hide when this peer speaks.
     """
 
     room_id: RoomId
@@ -39,6 +59,7 @@ class RoomStatusView:
     epochs_seen: int
     seats: tuple[NodeKey, ...]
     attached: tuple[NodeKey, ...]
+    cover: CoverView
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +107,7 @@ def member_status(
                 epochs_seen=epochs,
                 seats=tags[0].committee.seat_keys if tags else (),
                 attached=tuple(tags[0].attached) if tags else (),
+                cover=_cover(machine, room_id, wall),
             )
         )
     return PeerStatus(
@@ -97,3 +119,11 @@ def member_status(
         mode="volunteers" if any(room.attached for room in rooms) else "offline",
         rooms=tuple(rooms),
     )
+
+
+def _cover(machine: ClientMachine, room_id: RoomId, wall: float) -> CoverView:
+    room, status = machine.rooms.get(room_id), machine.cover.status(room_id)
+    plan = None if room is None else room.cover_plan(wall)
+    mode = Cover.OFF if plan is None else plan.mode
+    wait = machine.cover.options.strict_wait_p95_seconds if mode is Cover.STRICT else None
+    return CoverView(mode.name.lower(), status.decoys_sent, status.waiting, wait)
