@@ -54,6 +54,8 @@ from railgun.types import Address, NetworkId, NodeId, NodeKey
 
 logger = logging.getLogger(__name__)
 
+_EXPIRY_MIN_SECONDS: Final = 1.0
+"""A request is not given up sooner, however fast answers were so far: machines pause now and then."""
 _PING_BYTES: Final = 160
 """A ping without a cookie, so that its answer is no longer than it."""
 _ANSWERS_TO: Final[dict[type, type]] = {Ping: Pong, FindNodes: Found, FindRecords: Found, Store: Stored}
@@ -219,7 +221,8 @@ class Exchange:
         pending = self._pending.get(request_id)
         if pending is None or self._loop is None:
             return
-        pending.timer = self._loop.call_later(2 * pending.deadline_seconds, self._expire, request_id)
+        more = max(2 * pending.deadline_seconds, _EXPIRY_MIN_SECONDS - pending.deadline_seconds)
+        pending.timer = self._loop.call_later(more, self._expire, request_id)
         if pending.late is not None:
             pending.late()
 
@@ -347,5 +350,5 @@ class Exchange:
             pending.is_second_try = True
             if self._send(pending):
                 return
-        self._owner.heard(contact, serves=True, answered_us=True)
         pending.done(Reply(contact, answer))
+        self._owner.heard(contact, serves=True, answered_us=True)

@@ -120,7 +120,8 @@ class DhtNode:
         self._upkeep_task: asyncio.Task[None] | None = None
         self._searches: dict[int, Search] = {}
         self._search_number = 0
-        self._checking: dict[NodeId, None] = {}
+        self._checking: dict[NodeId, bool] = {}
+        """Pings under way; True: another is to follow."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- life -----------------------------------------------------------------------------------
@@ -209,6 +210,9 @@ class DhtNode:
     async def put(self, signed: SignedRecord) -> int:
         """Store a record at the nodes nearest to its key. Returns how many hold it now, this one included."""
         nearest = await self.find_nodes(signed.key)
+        here = self._belongs_here(signed.key, nearest)
+        if here:
+            nearest = nearest[: DHT_REPLICAS - 1]
         accepted = [False] * len(nearest)
         waiting = self._running_loop().create_future()
         left = len(nearest)
@@ -226,16 +230,16 @@ class DhtNode:
                 done(index, None)
         if nearest:
             await waiting
-        return sum(accepted) + self._store_here(signed, nearest)
+        if here:
+            here = self.store.offer(signed.encoded, Source(self.identity.node_key, b"")) is None
+        return sum(accepted) + here
 
-    def _store_here(self, signed: SignedRecord, nearest: Sequence[Contact]) -> bool:
-        if not self._settings.serves:
-            return False
-        key = int.from_bytes(signed.key, "big")
-        own = int.from_bytes(self.identity.node_id, "big") ^ key
-        if len(nearest) >= DHT_REPLICAS and own > nearest[-1].long_id ^ key:
-            return False
-        return self.store.offer(signed.encoded, Source(self.identity.node_key, b"")) is None
+    def _belongs_here(self, key: bytes, nearest: Sequence[Contact]) -> bool:
+        """Whether this node is one of those nearest to the key."""
+        number = int.from_bytes(key, "big")
+        distance = int.from_bytes(self.identity.node_id, "big") ^ number
+        few = len(nearest) < DHT_REPLICAS
+        return self._settings.serves and (few or distance < nearest[-1].long_id ^ number)
 
     async def publish(self, signed: SignedRecord) -> int:
         """`put`, and again every hour until it expires. Raises UsageError for too many."""
@@ -288,11 +292,19 @@ class DhtNode:
         if contact.id in self._checking:
             return
 
-        def done(_: Reply | None) -> None:
-            self._checking.pop(contact.id, None)
+        def done(reply: Reply | None) -> None:
+            if self._checking.pop(contact.id, False) and reply is not None:
+                self.check(contact)
 
         if self._exchange.ask(contact, Ping(self._settings.serves), done):
-            self._checking[contact.id] = None
+            self._checking[contact.id] = False
+
+    def _introduce(self, contact: Contact) -> None:
+        """It gave us a cookie: returning it makes us a contact of its own."""
+        if contact.id in self._checking:
+            self._checking[contact.id] = True  # that ping has left without one
+        else:
+            self.check(contact)
 
     async def _any_answers(self, known: Sequence[Contact | Address]) -> bool:
         """Ask all, each up to three times, until one has answered and the others have had a moment to."""
@@ -353,7 +365,7 @@ class DhtNode:
                 self.check(crowded)
             return
         if known is None and answered_us and self._settings.serves and self.table.get(contact.id) is contact:
-            self.check(contact)  # it gave us a cookie: returning it makes us a contact of its own
+            self._introduce(contact)
 
     def silent(self, contact: Contact) -> None:
         """A request of ours has expired."""
