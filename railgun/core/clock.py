@@ -21,6 +21,8 @@ class EpochClock:
         self._wall_minus_monotonic = 0.0
         self.was_read = False
         self._samples: OrderedDict[PeerKey, float] = OrderedDict()
+        self._offset = 0.0
+        self._directory_offset = 0.0
 
     def read(self, wall_minus_monotonic_seconds: float) -> None:
         """Take a fresh reading; samples taken against another reading are shifted to fit."""
@@ -29,6 +31,7 @@ class EpochClock:
         self.was_read = True
         for peer in self._samples:
             self._samples[peer] -= jump
+        self._settle()
 
     def sample(self, relay: PeerKey, offset_seconds: float) -> None:
         """A relay's clock less ours; the newest CLOCK_SAMPLES_MAX relays count."""
@@ -36,6 +39,12 @@ class EpochClock:
         self._samples[relay] = offset_seconds
         if len(self._samples) > CLOCK_SAMPLES_MAX:
             self._samples.popitem(last=False)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Work out once what every reading adds."""
+        self._offset = self._wall_minus_monotonic + self.correction_seconds
+        self._directory_offset = self._wall_minus_monotonic + self._correction(1)
 
     @property
     def measured_offset_seconds(self) -> float | None:
@@ -60,7 +69,7 @@ class EpochClock:
 
     def wall(self, now: float) -> float:
         """Corrected Unix seconds at monotonic ``now``."""
-        return now + self._wall_minus_monotonic + self.correction_seconds
+        return now + self._offset
 
     def directory_wall(self, now: float) -> float:
         """Unix seconds to judge ads by, corrected from the first relay on.
@@ -68,8 +77,8 @@ class EpochClock:
         A clock that is behind takes fresh ads for ones from the future, and so would never hear of the further relays
         that it takes to correct it.
         """
-        return now + self._wall_minus_monotonic + self._correction(1)
+        return now + self._directory_offset
 
     def monotonic(self, wall_seconds: float) -> float:
         """The monotonic second at which the corrected clock shows ``wall_seconds``."""
-        return wall_seconds - self._wall_minus_monotonic - self.correction_seconds
+        return wall_seconds - self._offset

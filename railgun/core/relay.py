@@ -396,7 +396,7 @@ class RelayMachine:
         seat = self.tags.open(frame.descriptor, now)
         seat.subscribe(peer_key, frame, now, out)
         peer.tags[tag] = None
-        if frame.seats_hash != seat.committee.seats_hash:
+        if frame.seats_hash != seat.seats_hash:
             self.directory.views_differ(peer_key, self.clock.wall(now), now, out)
         if not is_open or not seat.is_own:
             self.tags.settle(seat, now, out)

@@ -100,7 +100,7 @@ class RelayTags:
             if _precedence(descriptor) < _precedence(standing.descriptor):
                 self._counters.refused(RefusalCode.CONFLICT)
                 standing.descriptor = descriptor
-                standing.committee = committee
+                standing.use(committee)
             return standing
         if committee.rank_of(self._node_key) is None:
             raise PeerError(RefusalCode.NOT_A_SEAT, "not among the ranks kept", penalty_points=0)
@@ -162,8 +162,8 @@ class RelayTags:
             del seat.included[node]
             seat.exchange.unwant(node)  # it goes if nobody else uses it, and says so
             self._decline(seat, node, RefusalCode.IDLE, out)
-        seat.included = {node: None for node in wanted if node not in seat.committee.seat_keys}
-        seats_hash = seat.committee.seats_hash
+        seat.included = {node: None for node in wanted if node not in seat.seat_keys}
+        seats_hash = seat.seats_hash
         for node, ad in warm.items():
             seat.linked_for[node] = None
             self._connector.want(("warm", seat.tag), ad.contact(), now, out)
@@ -208,8 +208,8 @@ class RelayTags:
         Raises PeerError: NOT_A_SEAT where we do not, BUSY where too many do, or as `open`.
         """
         seat = self.open(frame.descriptor, now)
-        agrees = frame.seats_hash == seat.committee.seats_hash
-        if frame.reply and agrees and not seat.is_own and node in seat.committee.seat_keys:
+        agrees = frame.seats_hash == seat.seats_hash
+        if frame.reply and agrees and not seat.is_own and node in seat.seat_keys:
             seat.included_by[node] = None
         if not agrees:
             self._directory.views_differ(PeerKey(node), self._clock.wall(now), now, out)
@@ -219,7 +219,7 @@ class RelayTags:
         if not seat.exchange.opened_by(node, now):
             raise PeerError(RefusalCode.BUSY, "relays in one tag", penalty_points=0)
         if frame.reply:
-            out.append(SendFrame((PeerKey(node),), SeatOpen(seat.descriptor, seat.committee.seats_hash, False)))
+            out.append(SendFrame((PeerKey(node),), SeatOpen(seat.descriptor, seat.seats_hash, False)))
         self._liveness.watch(PeerKey(node), ("seat", seat.tag), self._pulse_seconds(seat, now), now)
         self.flush_due[seat.tag] = None
         self.settle(seat, now, out)
@@ -235,7 +235,7 @@ class RelayTags:
             return
         if frame.code not in (RefusalCode.NOT_A_SEAT, RefusalCode.UNKNOWN_TAG, RefusalCode.OUTSIDE_WINDOW):
             return
-        if frame.code is RefusalCode.NOT_A_SEAT and node in seat.committee.seat_keys:
+        if frame.code is RefusalCode.NOT_A_SEAT and node in seat.seat_keys:
             self._directory.views_differ(PeerKey(node), self._clock.wall(now), now, out)
         if self._clock.wall(now) >= seat.window.accept_until:  # it has closed the tag before us
             self._let_go(seat, node)
@@ -247,13 +247,13 @@ class RelayTags:
     def relay_connected(self, node: NodeKey, now: float, out: Effects) -> None:
         """A link to another relay is up: it may be wanted, or stand for one that was dead."""
         for seat in list(self.seats.values()):
-            if node in seat.linked_for or node in seat.committee.seat_keys:
+            if node in seat.linked_for or node in seat.seat_keys:
                 self.settle(seat, now, out)
 
     def relay_gone(self, node: NodeKey, now: float, out: Effects, *, newly: bool) -> None:
         """A link to another relay is gone, or could not be made. ``newly``: it was there, or is tried first."""
         for seat in list(self.seats.values()):
-            is_seat = node in seat.committee.seat_keys
+            is_seat = node in seat.seat_keys
             concerned = is_seat or node in seat.linked_for or seat.exchange.is_open_with(node)
             if not concerned:
                 continue
@@ -279,7 +279,7 @@ class RelayTags:
             committee = self._directory.committee(descriptor.tag, descriptor.start, descriptor.committee_size, wall)
             if committee is not seat.committee:
                 changed = committee.ranking != seat.committee.ranking
-                seat.committee = committee
+                seat.use(committee)
                 if changed:
                     seat.included_by = {node: None for node in seat.included_by if node in committee.seat_keys}
                     self.settle(seat, now, out)
@@ -295,7 +295,7 @@ class RelayTags:
             case "exchange":
                 if not seat.is_own:
                     self.settle(seat, now, out)
-                seat.exchange.exchange_due(seat.committee.seats_hash, now, out)
+                seat.exchange.exchange_due(seat.seats_hash, now, out)
             case "seat-pull":
                 seat.exchange.pulls.due(seat.exchange.others, now, out)
             case "phase":

@@ -73,8 +73,8 @@ class Seat:
     ) -> None:
         self._context = context
         self.descriptor = descriptor
-        self.committee = committee
         self.window = window
+        self.use(committee)
         self.store = TagStore(context.tag_bytes_max)
         self.exchange = SeatExchanger(context.node_key, descriptor, self.store, context.agenda, context.counters)
         self.subscribers = SeatSubscribers(descriptor.tag, self.store, context.incarnation, context.counters)
@@ -93,10 +93,13 @@ class Seat:
     def tag(self) -> Tag:
         return self.descriptor.tag
 
-    @property
-    def is_own(self) -> bool:
+    def use(self, committee: Committee) -> None:
+        """Take these for the tag's relays from now on."""
+        self.committee = committee
+        self.seat_keys = committee.seat_keys
+        self.seats_hash = committee.seats_hash
+        self.is_own = self._context.node_key in self.seat_keys
         """Whether this relay is among the seats, as it sees them."""
-        return self._context.node_key in self.committee.seat_keys
 
     def takes_part(self, now: float) -> bool:
         """Whether envelopes are to be exchanged with others: seats do, and standbys while anyone uses them."""
@@ -124,7 +127,7 @@ class Seat:
         self._serve(peer, frame, out)
 
     def _serve(self, peer: PeerKey, frame: Subscribe, out: Effects) -> None:
-        self.subscribers.subscribe(peer, frame, self.committee.seats_hash, out)
+        self.subscribers.subscribe(peer, frame, self.seats_hash, out)
 
     def fill_due(self, now: float, out: Effects) -> None:
         """Serve those who waited, once the tag is filled."""

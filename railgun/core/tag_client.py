@@ -93,6 +93,7 @@ class TagClient:
         self.keys = keys
         self.descriptor = descriptor
         self.committee = committee
+        self._seats_hash = committee.seats_hash
         self.window = window
         self.handle = handle
         self.intake = Intake(keys.tag, context.agenda, context.counters)
@@ -224,8 +225,7 @@ class TagClient:
         incarnation, from_number = self.intake.position(seat)
         self.intake.expect(seat)
         proof = sign_subscription(self.keys, seat, linked.local_key, self.handle)
-        seats_hash = self.committee.seats_hash
-        frame = Subscribe(self.descriptor, self.handle, mode, proof, seats_hash, incarnation, from_number)
+        frame = Subscribe(self.descriptor, self.handle, mode, proof, self._seats_hash, incarnation, from_number)
         out.append(SendFrame((PeerKey(seat),), frame))
 
     def _detach(self, seat: NodeKey, out: Effects) -> None:
@@ -237,9 +237,12 @@ class TagClient:
     # --- links and views ----------------------------------------------------------------------
 
     def committee_changed(self, committee: Committee, now: float, out: Effects) -> None:
-        """The directory names other relays than before."""
+        """The directory may name other relays than before."""
+        if committee is self.committee:
+            return
         changed = committee.ranking != self.committee.ranking
         self.committee = committee
+        self._seats_hash = committee.seats_hash
         if changed and not self.is_closing:
             self.settle(now, out)
 
@@ -281,7 +284,7 @@ class TagClient:
             self.settle(now, out)
         if self.visits.take_direct(seat):
             self.publisher.publish_directly(seat, self.committee, now, out)
-        if frame.seats_hash != self.committee.seats_hash:
+        if frame.seats_hash != self._seats_hash:
             self._context.views_differ(peer, now, out)
 
     def deliver(self, peer: PeerKey, frame: Deliver, envelope_id: EnvelopeId) -> bool:
@@ -380,7 +383,9 @@ class TagClient:
         if self.is_closing:
             return
         others = [ad.contact() for ad in self.committee.seats if ad.node_key not in self._attachments]
-        if others:
+        wall = self._context.clock.wall(now)
+        # Before the epoch nothing is published, and after it the last digests ask every seat.
+        if others and self.window.start <= wall < self.window.busy_until:
             self._context.counters.audits += 1
             self.visits.audit_one(others, now, out)
         self.visits.plan_audit(now)
