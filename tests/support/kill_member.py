@@ -19,7 +19,7 @@ from railgun import DiscoveryError, Room
 from railgun.runtime.peer import open_peer
 from railgun.runtime.system import run
 
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.1
 
 
 def tell(line: str) -> None:
