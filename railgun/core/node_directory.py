@@ -24,7 +24,7 @@ HOME_RELAYS_OF_CLIENT = CLOCK_SAMPLES_MIN
 """A client's links for the directory: two answer its questions, and three correct its clock."""
 HOME_RELAYS_OF_RELAY = 4
 TICK_SECONDS = 1.0
-TICK_SECONDS_QUIET = 5.0
+TICK_SECONDS_QUIET = 10.0
 QUIET_AFTER_SECONDS = 10.0
 HOME = ("home",)
 

@@ -55,7 +55,7 @@ from railgun.limits import (
     WORK_PER_SECOND,
 )
 from railgun.network import NetworkParameters
-from railgun.types import ENVELOPE_SIZES_BYTES, NodeKey, PeerKey, Tag
+from railgun.types import ENVELOPE_SIZES_BYTES, Handle, NodeKey, PeerKey, Tag
 from railgun.wire.directory_frames import DirectoryFrame
 from railgun.wire.envelope import parse_envelope
 from railgun.wire.frames import (
@@ -86,7 +86,8 @@ class _Peer:
     pull_bytes: TokenBucket
     work: TokenBucket
     heard_at: float
-    tags: dict[Tag, None] = field(default_factory=dict)
+    tags: dict[Tag, tuple[Handle, bytes]] = field(default_factory=dict)
+    """Tags that it has proved, with handle and proof: the same need not be checked again on the same link."""
     tags_told: int = 0
 
 
@@ -385,17 +386,18 @@ class RelayMachine:
     def _subscribe(self, peer_key: PeerKey, peer: _Peer, frame: Subscribe, now: float, out: Effects) -> None:
         tag = frame.descriptor.tag
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:
-            peer.tags = {item: None for item in peer.tags if item in self.seats}
+            peer.tags = {item: proof for item, proof in peer.tags.items() if item in self.seats}
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:
             raise PeerError(RefusalCode.QUOTA_EXCEEDED, "tags of one peer", penalty_points=0)
         is_open = self.tags.check_cheaply(frame.descriptor, now)
         named = self.seats[tag].store.last_number / IDS_PER_FRAME_MAX if is_open else WORK_OPENING_A_TAG
         self._charge(peer, 1.0 + named, now)
-        if not verify_subscription(tag, self.node_key, peer_key, frame.handle, frame.proof):
+        is_proved = peer.tags.get(tag) == (frame.handle, frame.proof)
+        if not is_proved and not verify_subscription(tag, self.node_key, peer_key, frame.handle, frame.proof):
             raise PeerError(RefusalCode.BAD_PROOF, "subscription", penalty_points=10)
         seat = self.tags.open(frame.descriptor, now)
         seat.subscribe(peer_key, frame, now, out)
-        peer.tags[tag] = None
+        peer.tags[tag] = (frame.handle, frame.proof)
         if frame.seats_hash != seat.seats_hash:
             self.directory.views_differ(peer_key, self.clock.wall(now), now, out)
         if not is_open or not seat.is_own:

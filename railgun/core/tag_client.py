@@ -103,6 +103,7 @@ class TagClient:
         self._linked_for: dict[NodeKey, None] = {}
         self._avoided: dict[NodeKey, float] = {}
         self._entries_before: list[NodeKey] = []
+        self._proofs: dict[NodeKey, tuple[PeerKey, bytes]] = {}
         self.is_closing = False
 
     @property
@@ -224,7 +225,10 @@ class TagClient:
         linked = self._context.connector.linked[PeerKey(seat)]
         incarnation, from_number = self.intake.position(seat)
         self.intake.expect(seat)
-        proof = sign_subscription(self.keys, seat, linked.local_key, self.handle)
+        link_key, proof = self._proofs.get(seat, (None, b""))
+        if link_key != linked.local_key:
+            proof = sign_subscription(self.keys, seat, linked.local_key, self.handle)
+            self._proofs[seat] = (linked.local_key, proof)
         frame = Subscribe(self.descriptor, self.handle, mode, proof, self._seats_hash, incarnation, from_number)
         out.append(SendFrame((PeerKey(seat),), frame))
 
