@@ -213,6 +213,26 @@ KEY_REQUESTS_MAX: Final = 512
 INBOUND_SESSIONS_MAX: Final = 8_192
 """Megolm sessions kept to read with; the oldest that sent nothing lately is dropped."""
 INBOUND_SESSIONS_PER_DEVICE_MAX: Final = 64
+KEY_REQUEST_AGE_MAX_SECONDS: Final = 86_400
+"""Older requests are repetitions: relays keep envelopes for an epoch and a little, and who asks goes on asking."""
+KEY_REQUEST_SENDERS_MAX: Final = 16
+"""Devices that one request asks to start over with."""
+PAIRWISE_ITEMS_MAX: Final = 256
+"""Recipients of one pairwise envelope: 180 whose sessions are under way, or 41 first messages, fit the largest."""
+PAIRWISE_KEYS_MAX: Final = 8
+"""Megolm session keys in one pairwise message; more take several."""
+PAIRWISE_SESSIONS_PER_DEVICE_MAX: Final = 4
+"""Both ends may start at once, and again after a loss; the one used longest ago goes first."""
+PAIRWISE_TAKEN_MAX: Final = 4_096
+"""Pairwise messages remembered, so that one sealed again does not look like a broken session."""
+PAIRWISE_BROKEN_MAX: Final = 1_024
+"""Devices whose session broke, or was started anew of late."""
+PAIRWISE_HEAL_FIRST_SECONDS: Final = 1.0
+PAIRWISE_HEAL_SECONDS: Final = 60.0
+"""Between two requests to start over; doubled each time."""
+PAIRWISE_HEAL_TIMES_MAX: Final = 8
+PAIRWISE_FRESH_SECONDS: Final = 60.0
+"""One device is not started over with more often, however often it asks."""
 GENERATIONS_UNNAMED_MAX: Final = 8
 """Secrets that arrived before the roster entry that names them; the oldest is dropped."""
 CONTENT_BYTES_MAX: Final = 262_144

@@ -22,10 +22,10 @@ from railgun.core.group_sessions import (
     AlreadySeen,
     Decrypted,
     GroupSessions,
-    PrekeyOf,
     UnknownSession,
 )
 from railgun.core.outbox import Outbox
+from railgun.core.pairwise import BundleOf
 from railgun.core.persistence import Write
 from railgun.core.reassembly import Reassembly
 from railgun.core.room_port import SealRequest
@@ -33,7 +33,7 @@ from railgun.core.roster_state import GenerationState, RosterState
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.hashing import content_hash
 from railgun.crypto.message_ids import message_id
-from railgun.errors import CryptoError, MalformedInput, UsageError
+from railgun.errors import CryptoError, MalformedInput, PeerError, UsageError
 from railgun.limits import (
     CONTENT_BYTES_MAX,
     CONTENT_PARTS_MAX,
@@ -64,9 +64,9 @@ from railgun.wire.content import (
     split_content,
 )
 from railgun.wire.envelope import smallest_class_for
-from railgun.wire.roster import DeviceField, TimeField
+from railgun.wire.roster import DeviceField, PrekeyRecord, TimeField
 from railgun.wire.schema import Array, Bytes, Codec
-from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest, SessionDelivery
+from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest
 
 MESSAGES: Final = "messages"
 _HEADS_KEY: Final = b"h"
@@ -166,6 +166,8 @@ class Conversation:
         self._recent: OrderedDict[MessageId, None] = OrderedDict()
         self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
+        self.refused_keys = 0
+        """Session keys that a member brought and that were none, or somebody else's."""
 
     def load(
         self,
@@ -213,7 +215,7 @@ class Conversation:
         *,
         state: RosterState,
         generation: GenerationState,
-        prekey_of: PrekeyOf,
+        bundle_of: BundleOf,
         wall: float,
         size_class: SizeClass | None = None,
         keys: EpochKeys | None = None,
@@ -233,7 +235,7 @@ class Conversation:
         data = encode_content(content)
         if size_class is not None and len(data) > PLAINTEXT_BYTES_MAX[size_class] and size_class is not SizeClass.LARGE:
             raise UsageError(f"{len(data)} bytes do not fit an envelope of {size_class.envelope_bytes} bytes")
-        writes, requests = self.sessions.ready(state, generation, prekey_of, wall)
+        writes, requests = self.sessions.ready(state, generation, bundle_of, wall)
         writes += self.outbox.add(requests)
         keeps = not isinstance(content, TypingContent)
         pieces = split_content(data)
@@ -333,38 +335,59 @@ class Conversation:
         message = Message(name, author, content, int(wall))
         return Received(ReceiveOutcome.NEW, message, tuple(writes), missing)
 
-    def receive_delivery(self, body: SessionDelivery, state: RosterState, now: float, wall: float) -> list[Received]:
-        """Take a session's key and read what waited for it: first its own writes, then one result a message.
+    def receive_pairwise(
+        self, body: bytes, state: RosterState, bundle_of: BundleOf, now: float, wall: float
+    ) -> list[Received]:
+        """Take what a pairwise envelope's body says to us, and read what waited for it: first the body's own writes,
+        then one result a message.
 
         Raises:
-            PeerError, CryptoError: as `GroupSessions.take_delivery`.
+            MalformedInput, PeerError, CryptoError: as `PairwiseSessions.take` and `GroupSessions.take_key`.
         """
-        hint, writes = self.sessions.take_delivery(body, state, wall)
-        if hint is None:
+        taken = self.sessions.pairwise.take(body, state, bundle_of, now, wall)
+        if taken is None:
             return []
-        self._asked.pop(hint, None)
+        writes, hints = list(taken.writes), []
+        for key in taken.keys:
+            try:
+                hint, more = self.sessions.take_key(taken.author, key, wall)
+            except (PeerError, CryptoError):
+                self.refused_keys += 1
+                continue
+            writes += more
+            if hint is not None:
+                hints.append(hint)
         results = [Received(ReceiveOutcome.PARTIAL, writes=tuple(writes))]
-        for key in [key for key, waiting in self._waiting.items() if waiting.hint == hint]:
-            waiting = self._waiting.pop(key)
-            result = self.receive_group(hint, waiting.body, state, now, wall)
-            results.append(dataclasses.replace(result, writes=(*result.writes, Write(INBOUND, key, None))))
+        for hint in hints:
+            self._asked.pop(hint, None)
+            for key in [key for key, waiting in self._waiting.items() if waiting.hint == hint]:
+                waiting = self._waiting.pop(key)
+                result = self.receive_group(hint, waiting.body, state, now, wall)
+                results.append(dataclasses.replace(result, writes=(*result.writes, Write(INBOUND, key, None))))
         return results
 
     def receive_key_request(
-        self, body: KeyRequest, state: RosterState, prekey_of: PrekeyOf, now: float
+        self, body: KeyRequest, state: RosterState, bundle_of: BundleOf, now: float, wall: float
     ) -> tuple[list[Write], list[SealRequest]]:
-        """Answer a member who lacks sessions of ours. Raises PeerError where it is not a member's, or forged."""
-        writes, requests = self.sessions.answer(body, state, prekey_of, now)
-        return writes, requests
+        """Answer a member who lacks sessions of ours. Raises PeerError as `GroupSessions.answer`."""
+        writes, requests = self.sessions.answer(body, state, bundle_of, now, wall)
+        return [*writes, *self.outbox.add(requests)], requests
 
     # --- waiting for keys ----------------------------------------------------------------------
 
     def next_key_request_at(self) -> float | None:
         """Monotonic second at which `key_requests_due` has something to say."""
-        return min((asked.at for asked in self._asked.values()), default=None)
+        asked = [asked.at for asked in self._asked.values()]
+        broken_at = self.sessions.pairwise.next_broken_at()
+        return min(asked if broken_at is None else [*asked, broken_at], default=None)
 
-    def key_requests_due(self, now: float) -> tuple[list[Write], SealRequest | None]:
-        """Ask for keys that did not come by themselves; give up, with what waited, after KEY_REQUEST_TIMES_MAX."""
+    def key_requests_due(
+        self, now: float, wall: float, record: PrekeyRecord | None
+    ) -> tuple[list[Write], SealRequest | None]:
+        """Ask for keys that did not come by themselves; give up, with what waited, after KEY_REQUEST_TIMES_MAX.
+
+        ``record``: this device's newest bundle, for whoever lacks it.
+        """
         writes: list[Write] = []
         hints: list[bytes] = []
         for hint, asked in list(self._asked.items()):
@@ -376,7 +399,8 @@ class Conversation:
                 asked.times += 1
                 asked.at = now + KEY_REQUEST_AGAIN_SECONDS * 2 ** (asked.times - 1)
                 hints.append(hint)
-        return writes, self.sessions.request(hints) if hints else None
+        senders = self.sessions.pairwise.broken_due(now)
+        return writes, self.sessions.request(hints, senders, record, wall) if hints or senders else None
 
     def _give_up(self, hint: bytes) -> list[Write]:
         self._asked.pop(hint, None)

@@ -51,7 +51,7 @@ from railgun.wire.sealed import (
     GenerationRequest,
     SealedSecret,
     context,
-    key_request_content,
+    generation_request_content,
 )
 
 TABLE = "generations"
@@ -62,11 +62,20 @@ GenerationId = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class OwnDevice:
-    """Whose keys a machine uses: device key, its signing seed (secret), its X-Wing secrets, newest first (secret)."""
+    """Whose keys a machine uses.
+
+    Attributes:
+        seed: secret, 32 bytes: what the device signs with.
+        prekey_secrets: secret, 32 bytes each: its X-Wing prekeys', newest first.
+        account: pickle of its Olm account. Empty where nothing pairwise is to be said.
+        issued: Unix second at which its newest bundle was made: older pairwise sessions are not used any more.
+    """
 
     device: DeviceKey
     seed: bytes = field(repr=False)
     prekey_secrets: tuple[bytes, ...] = field(repr=False)
+    account: bytes = field(default=b"", repr=False)
+    issued: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +285,7 @@ class Generations:
     def request(self, missing: Sequence[GenerationState], me: OwnDevice) -> SealRequest:
         """Ask the room for generations."""
         commitments = tuple(generation.commitment for generation in missing)
-        content = key_request_content(self._room, me.device, commitments)
+        content = generation_request_content(self._room, me.device, commitments)
         return seal_request(GenerationRequest(me.device, commitments, sign(me.seed, GENERATION_REQUEST_LABEL, content)))
 
     def day_secrets(self, state: RosterState, start: int, only: Sequence[bytes] | None = None) -> tuple[DaySecret, ...]:
@@ -307,7 +316,7 @@ class Generations:
         Raises:
             PeerError: not a member's, or forged.
         """
-        content = key_request_content(self._room, body.author, body.commitments)
+        content = generation_request_content(self._room, body.author, body.commitments)
         known = state.member(body.author) is not None
         if not known or not verify(body.author, GENERATION_REQUEST_LABEL, content, body.signature):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "generation request")

@@ -1,6 +1,7 @@
 """Megolm sessions of one device in one room: its own, to send with, and everyone's, to read with.
 
-Owns: when a new session starts, who has which, key deliveries, requests and answers, replay windows, their rows.
+Owns: when a new session starts, who has which, requests and answers, replay windows, their rows. Keys travel by
+`railgun.core.pairwise`.
 Must not know: what messages say, epochs, how bodies travel. Spec: docs/spec/messages.md, "Sessions".
 
 Every change comes back as writes; a pickle that moved on must be committed before what it encrypted leaves.
@@ -10,15 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
-from railgun.core.generations import OwnDevice, open_sealed
+from railgun.core.generations import OwnDevice
+from railgun.core.pairwise import BundleOf, PairwiseSessions
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
 from railgun.core.roster_state import GenerationState, RosterState
-from railgun.core.sealed_bodies import packed, seal_request
+from railgun.core.sealed_bodies import seal_request
 from railgun.crypto.message_ids import group_hint
 from railgun.crypto.signing import sign, verify
 from railgun.errors import CryptoError, PeerError, RefusalCode
@@ -27,6 +29,7 @@ from railgun.limits import (
     INBOUND_SESSIONS_MAX,
     INBOUND_SESSIONS_PER_DEVICE_MAX,
     KEY_ANSWER_AGAIN_SECONDS,
+    KEY_REQUEST_AGE_MAX_SECONDS,
     KEY_REQUESTS_MAX,
     ROOM_DEVICES_MAX,
     SESSION_AGE_MAX_SECONDS,
@@ -38,18 +41,9 @@ from railgun.limits import (
 )
 from railgun.ports import Sessions
 from railgun.types import DeviceKey, RoomId
-from railgun.wire.roster import DeviceField, HashField, TimeField
+from railgun.wire.roster import DeviceField, HashField, PrekeyRecord, TimeField
 from railgun.wire.schema import Array, Bytes, Codec, Nested, Uint
-from railgun.wire.sealed import (
-    KEY_REQUEST_LABEL,
-    SESSION_LABEL,
-    KeyRequest,
-    SealedKey,
-    SessionDelivery,
-    context,
-    key_request_content,
-    session_content,
-)
+from railgun.wire.sealed import KEY_REQUEST_LABEL, KeyRequest, key_request_content
 
 OUTBOUND: Final = "outbound_sessions"
 INBOUND: Final = "inbound_sessions"
@@ -60,7 +54,6 @@ _SESSION_KEY: Final = b"s"
 PICKLE_BYTES_MAX: Final = 65_536
 INBOUND_KEEP_SECONDS: Final = SESSION_AGE_MAX_SECONDS + (GENERATION_LIVE_DAYS + 1) * 86_400
 
-PrekeyOf: TypeAlias = Callable[[DeviceKey], bytes | None]
 IndexField = Annotated[int, Uint(2**32 - 1)]
 
 
@@ -156,6 +149,8 @@ class GroupSessions:
         self._by_hint: dict[bytes, bytes] = {}
         self._seen: dict[bytes, int] = {}
         self._answered: OrderedDict[tuple[DeviceKey, bytes], float] = OrderedDict()
+        self._asked_at: OrderedDict[DeviceKey, int] = OrderedDict()
+        self.pairwise = PairwiseSessions(room, me, sessions, pickle_key)
 
     def __repr__(self) -> str:
         return f"GroupSessions({len(self._inbound)} inbound, <redacted>)"
@@ -174,6 +169,8 @@ class GroupSessions:
         """
         start = len(self._room)
         owned = []
+        outbound = list(outbound)
+        self.pairwise.load(outbound)
         for key, value in outbound:
             if key[start : start + 1] == _OWN_KEY:
                 owned.append(_OWN_ROWS.decode(value))
@@ -196,11 +193,12 @@ class GroupSessions:
     def use_device(self, me: OwnDevice) -> None:
         """The same device with other prekey secrets: after a new prekey was made, and once the old one is dropped."""
         self._me = me
+        self.pairwise.use_device(me)
 
     # --- sending -------------------------------------------------------------------------------
 
     def ready(
-        self, state: RosterState, generation: GenerationState, prekey_of: PrekeyOf, wall: float
+        self, state: RosterState, generation: GenerationState, bundle_of: BundleOf, wall: float
     ) -> tuple[list[Write], list[SealRequest]]:
         """Have a session to send under ``generation``, and its key on the way to every member that lacks it."""
         writes: list[Write] = []
@@ -214,7 +212,9 @@ class GroupSessions:
         for device in lacking:
             self._share(own, device)
         writes.append(self._shares_write(own.session_id))
-        return writes, self._deliver(own.session_id, lacking, prekey_of)
+        keys = [(device, (self._key_for(own.session_id, device),)) for device in lacking]
+        more, requests = self.pairwise.deliver(keys, bundle_of, wall)
+        return writes + more, requests
 
     def encrypt(self, plaintext: bytes) -> Encrypted:
         """Encrypt under the session that `ready` made ready."""
@@ -279,50 +279,29 @@ class GroupSessions:
         )
         return Write(OUTBOUND, self._room + _GIVEN_KEY + session_id, _SHARES_ROWS.encode(row))
 
-    def _deliver(self, session_id: bytes, devices: Sequence[DeviceKey], prekey_of: PrekeyOf) -> list[SealRequest]:
-        """The session's key for ``devices``, to each from where it was given it."""
-        items = []
-        for device in devices:
-            key = self._keys[session_id][self._given[session_id][device]]
-            prekey = prekey_of(device)
-            if prekey is not None:
-                info = context(SESSION_LABEL, self._room, self._me.device, session_id, device)
-                items.append(SealedKey(device, self._sessions.hpke_seal(prekey, info, key)))
-
-        def body(some: tuple[SealedKey, ...]) -> SessionDelivery:
-            content = session_content(self._room, self._me.device, session_id, some)
-            return SessionDelivery(self._me.device, session_id, some, sign(self._me.seed, SESSION_LABEL, content))
-
-        return packed(items, body)
+    def _key_for(self, session_id: bytes, device: DeviceKey) -> bytes:
+        """The session's key as ``device`` was given it."""
+        return self._keys[session_id][self._given[session_id][device]]
 
     # --- receiving -----------------------------------------------------------------------------
 
-    def take_delivery(self, body: SessionDelivery, state: RosterState, wall: float) -> tuple[bytes | None, list[Write]]:
-        """Take a session's key: the hint of messages that can be read now (None: nothing new), and what to keep.
+    def take_key(self, author: DeviceKey, key: bytes, wall: float) -> tuple[bytes | None, list[Write]]:
+        """Take a session's key (229 bytes) of a member's: the hint of messages that can be read now (None: nothing
+        new), and what to keep.
 
         Raises:
-            PeerError: its author is not a member, it is forged, or brings more than we hold of one device.
-            CryptoError: it does not open, or is another session's.
+            PeerError: somebody else brought this session.
+            CryptoError: it is no session's key.
         """
-        item = next((item for item in body.items if item.recipient == self._me.device), None)
-        held = self._inbound.get(body.session_id)
-        if item is None or body.author == self._me.device:
-            return None, []
-        if state.member(body.author) is None or (held is not None and held.author != body.author):
-            raise PeerError(RefusalCode.BAD_PROOF, "a session key from someone else")
-        content = session_content(self._room, body.author, body.session_id, body.items)
-        if not verify(body.author, SESSION_LABEL, content, body.signature):
-            raise PeerError(RefusalCode.BAD_SIGNATURE, "session delivery")
-        info = context(SESSION_LABEL, self._room, body.author, body.session_id, self._me.device)
-        key = open_sealed(self._me, info, item.sealed, self._sessions)
         imported = self._sessions.megolm_import(key, self._pickle_key)
-        if imported.session_id != body.session_id:
-            raise CryptoError
+        held = self._inbound.get(imported.session_id)
+        if imported.session_id in self._own or (held is not None and held.author != author):
+            raise PeerError(RefusalCode.BAD_PROOF, "a session key from someone else")
         if held is not None and held.first_index <= imported.first_index:
             return None, []
-        writes = self._make_room(body.author)
-        writes += self._hold(_Inbound(body.session_id, body.author, imported.first_index, int(wall), imported.pickle))
-        return group_hint(body.session_id), writes
+        writes = self._make_room(author)
+        session = _Inbound(imported.session_id, author, imported.first_index, int(wall), imported.pickle)
+        return group_hint(imported.session_id), writes + self._hold(session)
 
     def decrypt(self, hint: bytes, message: bytes) -> Decrypted:
         """Read a group envelope's body.
@@ -353,10 +332,11 @@ class GroupSessions:
         """Whether a session with this hint is here."""
         return hint in self._by_hint
 
-    def forget(self, wall: float) -> list[Write]:
-        """Erase sessions under which nothing can arrive any more."""
+    def forget(self, state: RosterState, wall: float) -> list[Write]:
+        """Erase sessions under which nothing can arrive any more, and those with devices that are out."""
         old = [s.session_id for s in self._inbound.values() if s.received + INBOUND_KEEP_SECONDS < wall]
-        return [write for session_id in old for write in self._drop(session_id)]
+        writes = [write for session_id in old for write in self._drop(session_id)]
+        return writes + self.pairwise.forget(state)
 
     def _hold(self, session: _Inbound) -> list[Write]:
         self._inbound[session.session_id] = session
@@ -383,36 +363,63 @@ class GroupSessions:
 
     # --- asking and answering ------------------------------------------------------------------
 
-    def request(self, hints: Sequence[bytes]) -> SealRequest:
-        """Ask for the keys of sessions by hint (8 bytes each)."""
-        content = key_request_content(self._room, self._me.device, tuple(hints))
-        return seal_request(KeyRequest(self._me.device, tuple(hints), sign(self._me.seed, KEY_REQUEST_LABEL, content)))
+    def request(
+        self, hints: Sequence[bytes], senders: Sequence[DeviceKey], record: PrekeyRecord | None, wall: float
+    ) -> SealRequest:
+        """Ask for the keys of sessions by hint (8 bytes each), and ``senders`` to start over. ``record``: our newest
+        bundle, so that whoever lacks it can answer."""
+        asked, time = (tuple(hints), tuple(senders)), int(wall)
+        content = key_request_content(self._room, self._me.device, time, *asked)
+        signature = sign(self._me.seed, KEY_REQUEST_LABEL, content)
+        return seal_request(KeyRequest(self._me.device, time, *asked, record, signature))
 
     def answer(
-        self, body: KeyRequest, state: RosterState, prekey_of: PrekeyOf, now: float
+        self, body: KeyRequest, state: RosterState, bundle_of: BundleOf, now: float, wall: float
     ) -> tuple[list[Write], list[SealRequest]]:
         """Give a member our sessions that it asks for: from where it was given each first, and one that it never was
-        given only from the next message on.
+        given only from the next message on. Who was given one and asks again gets it over a new pairwise session.
 
         Raises:
-            PeerError: not a member's, or forged.
+            PeerError: not a member's, forged, or repeated by somebody.
         """
-        content = key_request_content(self._room, body.author, body.hints)
+        content = key_request_content(self._room, body.author, body.time, body.hints, body.senders)
         known = state.member(body.author) is not None
         if not known or not verify(body.author, KEY_REQUEST_LABEL, content, body.signature):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "key request")
+        self._check_fresh(body, wall)
+        starts_over = self._me.device in body.senders
+        current = self._current()
+        asked = [
+            own
+            for own in self._own.values()
+            if group_hint(own.session_id) in body.hints or (starts_over and own is current)
+        ]
         writes: list[Write] = []
-        requests: list[SealRequest] = []
-        for own in [own for own in self._own.values() if group_hint(own.session_id) in body.hints]:
+        keys: list[bytes] = []
+        anew = starts_over
+        for own in asked:
             if not self._may_answer(body.author, own.session_id, now):
                 continue
-            if body.author not in self._given[own.session_id]:
-                if not own.pickle:
-                    continue
+            if body.author in self._given[own.session_id]:
+                anew = True
+            elif own.pickle:
                 self._share(own, body.author)
                 writes.append(self._shares_write(own.session_id))
-            requests += self._deliver(own.session_id, [body.author], prekey_of)
-        return writes, requests
+            else:
+                continue
+            keys.append(self._key_for(own.session_id, body.author))
+        if not keys:
+            return [], []
+        more, requests = self.pairwise.deliver([(body.author, keys)], bundle_of, wall, anew=anew, now=now)
+        return writes + more, requests
+
+    def _check_fresh(self, body: KeyRequest, wall: float) -> None:
+        if body.time < self._asked_at.get(body.author, 0) or abs(wall - body.time) > KEY_REQUEST_AGE_MAX_SECONDS:
+            raise PeerError(RefusalCode.OUTSIDE_WINDOW, "an old key request", penalty_points=0)
+        self._asked_at[body.author] = body.time
+        self._asked_at.move_to_end(body.author)
+        if len(self._asked_at) > KEY_REQUESTS_MAX:
+            self._asked_at.popitem(last=False)
 
     def _may_answer(self, device: DeviceKey, session_id: bytes, now: float) -> bool:
         last = self._answered.get((device, session_id))

@@ -55,7 +55,6 @@ from railgun.wire.sealed import (
     JoinPost,
     KeyRequest,
     RosterRequest,
-    SessionDelivery,
 )
 
 FORGET_SECONDS = 600.0
@@ -67,7 +66,7 @@ PREKEY_TELL_WHEN_ABLE_SECONDS = 5.0
 class RoomTools:
     """What all rooms of one device share.
 
-    ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest one; None while its certificate's is.
+    ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest bundle; None where its account has none yet.
     """
 
     me: OwnDevice
@@ -179,7 +178,7 @@ class MemberRoom:
             content,
             state=state,
             generation=sending[0],
-            prekey_of=self.roster.prekey,
+            bundle_of=self.roster.bundle,
             wall=wall,
             size_class=size_class,
         )
@@ -272,7 +271,7 @@ class MemberRoom:
             RosterContent(entries, prekeys),
             state=state,
             generation=sending[0],
-            prekey_of=self.roster.prekey,
+            bundle_of=self.roster.bundle,
             wall=wall,
         )
         return RoomOutcome(list(prepared.writes), self._under(list(prepared.requests), under))
@@ -298,6 +297,9 @@ class MemberRoom:
             if inner.kind is EnvelopeKind.GROUP:
                 received = self.conversation.receive_group(inner.hint, inner.body, self.state(wall), now, wall)
                 return self._received([received], wall)
+            if inner.kind is EnvelopeKind.PAIRWISE:
+                taken = self.conversation.receive_pairwise(inner.body, self.state(wall), self.roster.bundle, now, wall)
+                return self._received(taken, wall)
             if inner.kind is EnvelopeKind.SEALED:
                 return self._sealed(plan, inner.body, now, wall)
         except PeerError:
@@ -331,11 +333,11 @@ class MemberRoom:
         state, keys = self.state(wall), plan.keys
         sessions = self._tools.sessions
         match body:
-            case SessionDelivery():
-                return self._received(self.conversation.receive_delivery(body, state, now, wall), wall)
             case KeyRequest():
-                writes, requests = self.conversation.receive_key_request(body, state, self.roster.prekey, now)
-                return RoomOutcome(writes, requests)
+                outcome = RoomOutcome([] if body.prekey is None else list(self.roster.insert_prekey(body.prekey)))
+                bundle_of = self.roster.bundle
+                outcome.add(RoomOutcome(*self.conversation.receive_key_request(body, state, bundle_of, now, wall)))
+                return outcome
             case GenerationDelivery():
                 return self._gained(self.generations.take_delivery(body, self._me, state, sessions), wall)
             case DayDelivery():
@@ -371,7 +373,8 @@ class MemberRoom:
             return RoomOutcome()
         self._prekey_told_at, self._prekey_told = now, record
         outcome = RoomOutcome(list(self.roster.insert_prekey(record)))
-        outcome.add(self._spread((), (record,), state, wall))
+        if len(state.members) > 1:
+            outcome.add(self._spread((), (record,), state, wall))
         return outcome
 
     def _received(self, results: list[Received], wall: float) -> RoomOutcome:
@@ -506,7 +509,7 @@ class MemberRoom:
         state, start = self.state(wall), self._start(wall)
         match name:
             case "keys":
-                writes, request = self.conversation.key_requests_due(now)
+                writes, request = self.conversation.key_requests_due(now, wall, self._tools.prekey)
                 return RoomOutcome(writes, [] if request is None else [request])
             case "lobby":
                 return self._admit(
@@ -515,7 +518,7 @@ class MemberRoom:
             case "forget":
                 self._forget_at = now + FORGET_SECONDS
                 oldest = start - self._tools.network.epoch_seconds
-                writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(wall)]
+                writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(state, wall)]
                 return RoomOutcome(writes)
             case "roster-ask":
                 self._ask_roster_at = now + ROSTER_ASK_AGAIN_SECONDS

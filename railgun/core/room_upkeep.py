@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from railgun.core.generations import Generations, MadeGeneration, OwnDevice
-from railgun.core.group_sessions import PrekeyOf
 from railgun.core.room_port import SealRequest
 from railgun.core.roster_state import RosterState
 from railgun.crypto.epoch import EpochKeys
@@ -102,7 +101,9 @@ class GenerationUpkeep:
         """Somebody answered."""
         self._waiting.pop(body.recipient, None)
 
-    def answers_due(self, state: RosterState, start: int, prekey_of: PrekeyOf, now: float) -> list[SealRequest]:
+    def answers_due(
+        self, state: RosterState, start: int, prekey_of: Callable[[DeviceKey], bytes | None], now: float
+    ) -> list[SealRequest]:
         """Answer those whose turn has come."""
         found = []
         for device, (body, keys, due) in list(self._waiting.items()):

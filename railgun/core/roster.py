@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from railgun.core.persistence import Write
 from railgun.core.roster_entries import (
+    DeviceBundle,
     StoredEntry,
     open_entry,
     prekey_is_genuine,
@@ -244,7 +245,7 @@ class Roster:
             PeerError: BAD_SIGNATURE.
         """
         held = self._prekeys.get(record.device)
-        if held is not None and (record.issued, record.prekey) <= (held.issued, held.prekey):
+        if held is not None and _rank(record) <= _rank(held):
             return ()
         if self._creation is None or (record.device != self._creation.author and record.device not in self._tree):
             return ()
@@ -267,6 +268,13 @@ class Roster:
     def prekey_record(self, device: DeviceKey) -> PrekeyRecord | None:
         """The newest record of ``device``; None where only its certificate names a prekey."""
         return self._prekeys.get(device)
+
+    def bundle(self, device: DeviceKey) -> DeviceBundle | None:
+        """What to start a pairwise session with a member from; None where its record has not come."""
+        member, record = self._resolve().state.member(device), self._prekeys.get(device)
+        if member is None or record is None or record.issued < member.certificate.issued:
+            return None
+        return DeviceBundle(member.certificate.account_key, record.fallback, record.prekey, record.issued)
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -378,6 +386,10 @@ class Roster:
         if isinstance(entry, AddEntry) and not (state.settings.closed or entry.admin or entry.request is None):
             return
         raise NotMember("only an admin of the room may do this")
+
+
+def _rank(record: PrekeyRecord) -> tuple[int, bytes, bytes]:
+    return record.issued, record.prekey, record.fallback
 
 
 def create_roster(seed: bytes, creation: CreateEntry) -> tuple[Roster, tuple[Write, ...]]:

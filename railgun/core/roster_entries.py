@@ -74,6 +74,17 @@ class StoredEntry:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceBundle:
+    """What a pairwise session with a device starts from: the identity key of its account, as its certificate names it,
+    and its newest record's fallback key, X-Wing prekey (1,216 bytes) and time of issue (Unix seconds)."""
+
+    account_key: bytes
+    fallback: bytes
+    prekey: bytes
+    issued: int
+
+
 def entry_hash(body: bytes) -> bytes:
     """Names an entry, 32 bytes: of its body alone, so that a second signature makes no second entry."""
     return keyed_hash(None, ENTRY_HASH_LABEL, body)
@@ -130,15 +141,17 @@ def check_join_proof(room: RoomId, device: DeviceKey, certificate: bytes, proof:
         raise PeerError(RefusalCode.BAD_SIGNATURE, "join request", FORGED_PENALTY_POINTS)
 
 
-def sign_prekey(device_seed: bytes, device: DeviceKey, issued: int, prekey: bytes) -> PrekeyRecord:
-    """Sign a device's X-Wing prekey (1,216 bytes), issued at Unix second ``issued``."""
-    return PrekeyRecord(device, issued, prekey, sign(device_seed, PREKEY_LABEL, _prekey_content(issued, prekey)))
+def sign_prekey(device_seed: bytes, device: DeviceKey, issued: int, prekey: bytes, fallback: bytes) -> PrekeyRecord:
+    """Sign a device's bundle: X-Wing prekey (1,216 bytes) and fallback key (32), issued at Unix second ``issued``."""
+    signature = sign(device_seed, PREKEY_LABEL, _prekey_content(issued, prekey, fallback))
+    return PrekeyRecord(device, issued, prekey, fallback, signature)
 
 
 def prekey_is_genuine(record: PrekeyRecord) -> bool:
     """Whether the device that the record names signed it."""
-    return verify(record.device, PREKEY_LABEL, _prekey_content(record.issued, record.prekey), record.signature)
+    content = _prekey_content(record.issued, record.prekey, record.fallback)
+    return verify(record.device, PREKEY_LABEL, content, record.signature)
 
 
-def _prekey_content(issued: int, prekey: bytes) -> bytes:
-    return cbor.encode([issued, prekey])
+def _prekey_content(issued: int, prekey: bytes, fallback: bytes) -> bytes:
+    return cbor.encode([issued, prekey, fallback])

@@ -12,7 +12,7 @@ from railgun.crypto.identity import device_identity, issue_certificate, root_ide
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import MalformedInput, StoreError, UsageError
 from railgun.ports import Clock, Entropy, Sessions, Store, Write
-from railgun.runtime.prekeys import PREKEYS_KEY, TABLE, OwnPrekey, prekeys_write, read_prekeys
+from railgun.runtime.prekeys import ACCOUNT_KEY, PREKEYS_KEY, TABLE, OwnPrekey, prekeys_write, read_prekeys
 from railgun.runtime.profile import ProfileKind, create_profile
 from railgun.types import DeviceKey, RootKey
 from railgun.wire.certificates import CERTIFICATES, DeviceCertificate
@@ -26,7 +26,7 @@ _ROOT, _DEVICE, _PREKEYS, _ACCOUNT, _CERTIFICATE, _NAME, _PICKLE = (
     b"root-seed",
     b"device-seed",
     PREKEYS_KEY,
-    b"account",
+    ACCOUNT_KEY,
     b"certificate",
     b"name",
     b"pickle-key",
@@ -40,6 +40,7 @@ class MemberIdentity:
     Attributes:
         device_seed, pickle_key: secret, 32 bytes each; the latter encrypts sessions in what is kept.
         prekeys: with their secrets, newest first.
+        account: pickle of the device's Olm account.
         certificate: the root's word for this device.
         name: how this person wants to be shown; empty for none.
     """
@@ -49,6 +50,7 @@ class MemberIdentity:
     prekeys: tuple[OwnPrekey, ...]
     device_seed: bytes = field(repr=False)
     pickle_key: bytes = field(repr=False)
+    account: bytes = field(repr=False)
 
     @property
     def device_key(self) -> DeviceKey:
@@ -64,7 +66,7 @@ def create_identity(entropy: Entropy, clock: Clock, sessions: Sessions, name: st
     root_seed, device_seed = entropy.random_bytes(SEED_BYTES), entropy.random_bytes(SEED_BYTES)
     prekey_secret = entropy.random_bytes(SEED_BYTES)
     pickle_key = entropy.random_bytes(SEED_BYTES)
-    account = sessions.olm_account_new(pickle_key)
+    account = sessions.olm_new_fallback(sessions.olm_account_new(pickle_key).pickle, pickle_key)
     device = device_identity(device_seed, prekey_secret, account, sessions)
     issued = int(clock.wall())
     certificate = issue_certificate(root_identity(root_seed), device, issued, issued + CERTIFICATE_SECONDS)
@@ -105,6 +107,7 @@ def load_identity(store: Store) -> MemberIdentity:
             device_seed=rows[_DEVICE],
             prekeys=read_prekeys(rows[_PREKEYS]),
             pickle_key=rows[_PICKLE],
+            account=rows[_ACCOUNT],
         )
     except KeyError as error:
         raise StoreError("this profile holds no member; make one with `railgun init`") from error

@@ -87,13 +87,15 @@ def contact_writes(store: Store, contacts: Sequence[RelayContact]) -> list[Write
 def room_tools(identity: MemberIdentity, network: NetworkParameters, entropy: Entropy) -> RoomTools:
     """What all rooms of this device share, as of its newest prekey."""
     sessions, device, seed = VodozemacSessions(), identity.device_key, identity.device_seed
+    account = sessions.olm_account(identity.account, identity.pickle_key)
+    secrets = tuple(prekey.secret for prekey in identity.prekeys)
     return RoomTools(
-        me=OwnDevice(device, seed, tuple(prekey.secret for prekey in identity.prekeys)),
+        me=OwnDevice(device, seed, secrets, account.pickle, identity.prekeys[0].issued),
         network=network,
         sessions=sessions,
         entropy=entropy,
         pickle_key=identity.pickle_key,
-        prekey=prekey_record(identity.prekeys, device, seed, identity.certificate.issued, sessions),
+        prekey=prekey_record(identity.prekeys, device, seed, account.fallback_key, sessions),
     )
 
 

@@ -43,6 +43,7 @@ from railgun.runtime.member_store import (
 )
 from railgun.runtime.prekeys import (
     OwnPrekey,
+    account_write,
     new_prekey_at,
     next_drop_at,
     prekeys_write,
@@ -233,12 +234,15 @@ class Peer:
         """
         self._check_open()
         secret = self._entropy.random_bytes(SECRET_BYTES)
-        self._use_prekeys(with_new_prekey(self.identity.prekeys, secret, self._wall()))
+        prekeys = with_new_prekey(self.identity.prekeys, secret, self._wall())
+        account = self._tools.sessions.olm_new_fallback(self.identity.account, self.identity.pickle_key)
+        self._use_prekeys(prekeys, account.pickle)
 
-    def _use_prekeys(self, prekeys: tuple[OwnPrekey, ...]) -> None:
+    def _use_prekeys(self, prekeys: tuple[OwnPrekey, ...], account: bytes | None = None) -> None:
+        account = self.identity.account if account is None else account
         # Kept before anyone is told of it: what they seal from then on must open, whatever happens to this process.
-        self.driver.act(lambda _: (None, [Persist((prekeys_write(prekeys),))]))
-        self.identity = dataclasses.replace(self.identity, prekeys=prekeys)
+        self.driver.act(lambda _: (None, [Persist((prekeys_write(prekeys), account_write(account)))]))
+        self.identity = dataclasses.replace(self.identity, prekeys=prekeys, account=account)
         self._tools = room_tools(self.identity, self.network, self._entropy)
         for room in list(self.machine.rooms.values()):
             if isinstance(room, MemberRoom | JoiningRoom):
@@ -251,7 +255,8 @@ class Peer:
             prekeys, wall = self.identity.prekeys, self._wall()
             offset = self.machine.clock.measured_offset_seconds
             is_sane = bool(self.machine.connector.relays) and abs(offset or 0.0) < CLOCK_CORRECTION_MAX_SECONDS
-            if is_sane and wall >= new_prekey_at(prekeys):
+            # A profile from before there were fallback keys gets one at once.
+            if is_sane and (wall >= new_prekey_at(prekeys) or self._tools.prekey is None):
                 await self.rotate_prekey()
             elif is_sane and wall >= next_drop_at(prekeys):
                 self._use_prekeys(without_old_prekeys(prekeys, wall))

@@ -23,6 +23,7 @@ from railgun.wire.schema import Array, Bytes, Codec, Nested
 
 TABLE: Final = "identity"
 PREKEYS_KEY: Final = b"prekeys"
+ACCOUNT_KEY: Final = b"account"
 PREKEY_SECONDS: Final = 7 * 86_400
 """How long one is in use."""
 PREKEY_KEEP_SECONDS: Final = (GENERATION_LIVE_DAYS + 1) * 86_400
@@ -55,6 +56,11 @@ def prekeys_write(prekeys: Sequence[OwnPrekey]) -> Write:
 def read_prekeys(value: bytes) -> tuple[OwnPrekey, ...]:
     """What `prekeys_write` kept. Raises MalformedInput where the row is damaged."""
     return _ROWS.decode(value).prekeys
+
+
+def account_write(pickle: bytes) -> Write:
+    """Keep the account. Its fallback key changes with the prekey: both stand in one record."""
+    return Write(TABLE, ACCOUNT_KEY, pickle)
 
 
 def with_new_prekey(prekeys: Sequence[OwnPrekey], secret: bytes, wall: float) -> tuple[OwnPrekey, ...]:
@@ -90,10 +96,10 @@ def next_drop_at(prekeys: Sequence[OwnPrekey]) -> float:
 
 
 def prekey_record(
-    prekeys: Sequence[OwnPrekey], device: DeviceKey, seed: bytes, certified_at: int, sessions: Sessions
+    prekeys: Sequence[OwnPrekey], device: DeviceKey, seed: bytes, fallback: bytes, sessions: Sessions
 ) -> PrekeyRecord | None:
-    """What tells others of the newest; None while that is the one that the certificate of ``certified_at`` names."""
+    """What tells others of the newest, and of the account's ``fallback`` key; None where it has none yet."""
     newest = prekeys[0]
-    if newest.issued <= certified_at:
+    if not fallback:
         return None
-    return sign_prekey(seed, device, newest.issued, sessions.hpke_public_key(newest.secret))
+    return sign_prekey(seed, device, newest.issued, sessions.hpke_public_key(newest.secret), fallback)

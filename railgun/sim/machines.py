@@ -18,6 +18,7 @@ from railgun.core.generations import Generations, OwnDevice, first_generation
 from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_notifications import MessagePrepared, MessageReceipted, MessageReceived
 from railgun.core.roster import Roster, create_roster
+from railgun.core.roster_entries import sign_prekey
 from railgun.crypto.deterministic_sessions import DeterministicSessions
 from railgun.crypto.identity import device_identity, issue_certificate, root_identity
 from railgun.network import NetworkParameters
@@ -26,7 +27,7 @@ from railgun.sim.virtual_node import MachineFactory, Persisted
 from railgun.types import SizeClass
 from railgun.wire.certificates import CERTIFICATES
 from railgun.wire.content import TextContent
-from railgun.wire.roster import AddEntry, CreateEntry, RoomSettings
+from railgun.wire.roster import AddEntry, CreateEntry, PrekeyRecord, RoomSettings
 
 CERTIFICATE_SECONDS = 10 * 365 * 86_400
 SIZES = (SizeClass.SMALL,) * 12 + (SizeClass.MEDIUM,) * 7 + (SizeClass.LARGE,)
@@ -49,6 +50,7 @@ class _Person:
 
     me: OwnDevice
     certificate: bytes
+    record: PrekeyRecord
     pickle_key: bytes
     entropy: SeededEntropy
     sessions: DeterministicSessions
@@ -86,6 +88,8 @@ class _Rooms:
                 request=None,
             )
             writes += roster.append(first.me.seed, entry).writes
+        for person in people:
+            writes += roster.insert_prekey(person.record)
         self._rows[spec.name] = [(write.key, write.value) for write in writes if write.value is not None]
         self._rosters[spec.name] = roster
         return roster
@@ -99,7 +103,7 @@ class _Rooms:
         roster = Roster.load(room_id, self._rows[spec.name])
         generations = Generations(room_id)
         generations.adopt(first_generation(SeededEntropy(spec.secret), int(wall_base_seconds)))
-        tools = RoomTools(person.me, network, person.sessions, person.entropy, person.pickle_key)
+        tools = RoomTools(person.me, network, person.sessions, person.entropy, person.pickle_key, person.record)
         return MemberRoom(tools, roster, generations)
 
     def _person(self, spec: RoomSpec, name: str, time: int) -> _Person:
@@ -108,10 +112,12 @@ class _Rooms:
         pickle_key = entropy.random_bytes(32)
         root = root_identity(entropy.random_bytes(32))
         seed, prekey_secret = entropy.random_bytes(32), entropy.random_bytes(32)
-        device = device_identity(seed, prekey_secret, sessions.olm_account_new(pickle_key), sessions)
+        account = sessions.olm_new_fallback(sessions.olm_account_new(pickle_key).pickle, pickle_key)
+        device = device_identity(seed, prekey_secret, account, sessions)
         certificate = issue_certificate(root, device, time, time + CERTIFICATE_SECONDS)
-        me = OwnDevice(device.device_key, seed, (prekey_secret,))
-        person = _Person(me, CERTIFICATES.encode(certificate), pickle_key, entropy, sessions)
+        me = OwnDevice(device.device_key, seed, (prekey_secret,), account.pickle, time)
+        record = sign_prekey(seed, me.device, time, device.prekey, account.fallback_key)
+        person = _Person(me, CERTIFICATES.encode(certificate), record, pickle_key, entropy, sessions)
         self._people[name] = person
         return person
 

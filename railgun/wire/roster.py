@@ -269,11 +269,13 @@ SIGNED_ENTRIES: Final[Codec[SignedEntry]] = Codec({1: SignedEntry}, bytes_max=RO
 
 @dataclass(frozen=True)
 class PrekeyRecord:
-    """A device's X-Wing prekey, signed by the device; the greatest (issued, prekey) counts."""
+    """A device's bundle: its X-Wing prekey and the fallback key (Curve25519) of its Olm account, signed by the device;
+    the greatest (issued, prekey, fallback) counts."""
 
     device: DeviceField
     issued: TimeField
     prekey: Annotated[bytes, Bytes(PREKEY_BYTES)]
+    fallback: Annotated[bytes, Bytes(32)]
     signature: SignatureField
 
 

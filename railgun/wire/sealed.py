@@ -17,6 +17,7 @@ from railgun.limits import (
     FRAGMENTS_MAX,
     GENERATIONS_LIVE_MAX,
     KEY_REQUEST_ITEMS_MAX,
+    KEY_REQUEST_SENDERS_MAX,
     LOBBY_CHUNKS_MAX,
     ROOM_DEVICES_MAX,
     ROSTER_ENTRIES_MAX,
@@ -48,7 +49,6 @@ FRAGMENT_BYTES: Final = 3_600
 """Data of one fragment; with its fields, and the hashes of 19 of them, it fits an envelope of 4096 bytes."""
 FRAGMENT_HASH_BYTES: Final = 16
 
-SESSION_LABEL: Final = "railgun/session-delivery/v1"
 GENERATION_LABEL: Final = "railgun/generation-delivery/v1"
 KEY_REQUEST_LABEL: Final = "railgun/key-request/v1"
 GENERATION_REQUEST_LABEL: Final = "railgun/generation-request/v1"
@@ -58,24 +58,6 @@ ROSTER_REQUEST_LABEL: Final = "railgun/roster-request/v1"
 
 GenerationNumber = Annotated[int, Uint(2**32 - 1)]
 ItemBytes = Annotated[bytes, Bytes(HPKE_ADDED_BYTES + 1, HPKE_ADDED_BYTES + 256)]
-
-
-@dataclass(frozen=True, slots=True)
-class SealedKey:
-    """A session key under HPKE for one device."""
-
-    recipient: DeviceField
-    sealed: ItemBytes
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDelivery:
-    """The author's Megolm session (id: 32 bytes) for some devices; signed as a whole."""
-
-    author: DeviceField
-    session_id: HashField
-    items: Annotated[tuple[SealedKey, ...], Array(Nested(SealedKey), DELIVERY_ITEMS_MAX, 1)]
-    signature: SignatureField
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +82,19 @@ class GenerationDelivery:
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """A device has envelopes of these sessions (hints, 8 bytes each) and cannot read them."""
+    """A device has envelopes of these sessions (hints, 8 bytes each) and cannot read them, and cannot open what these
+    ``senders`` told it alone. ``prekey``: its newest bundle, to answer under."""
 
     author: DeviceField
-    hints: Annotated[tuple[bytes, ...], Array(Bytes(8), KEY_REQUEST_ITEMS_MAX, 1)]
+    time: TimeField
+    hints: Annotated[tuple[bytes, ...], Array(Bytes(8), KEY_REQUEST_ITEMS_MAX)]
+    senders: Annotated[tuple[DeviceKey, ...], Array(Bytes(32), KEY_REQUEST_SENDERS_MAX)]
+    prekey: Annotated[PrekeyRecord | None, Optional(Nested(PrekeyRecord))]
     signature: SignatureField
+
+    def __post_init__(self) -> None:
+        if not self.hints and not self.senders:
+            raise ValueError("a request for nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +181,7 @@ class Fragment:
 
 
 SealedBody: TypeAlias = (
-    SessionDelivery
-    | GenerationDelivery
+    GenerationDelivery
     | KeyRequest
     | GenerationRequest
     | DayDelivery
@@ -203,7 +192,6 @@ SealedBody: TypeAlias = (
 )
 SEALED_BODIES: Final[Codec[SealedBody]] = Codec(
     {
-        1: SessionDelivery,
         2: GenerationDelivery,
         3: KeyRequest,
         4: GenerationRequest,
@@ -257,11 +245,13 @@ def context(label: str, *parts: bytes | int) -> bytes:
     return cbor.encode([label, *parts])
 
 
-def session_content(room: RoomId, author: DeviceKey, session_id: bytes, items: tuple[SealedKey, ...]) -> bytes:
-    """What the signature of a `SessionDelivery` covers."""
-    return cbor.encode([room, author, session_id, [[item.recipient, item.sealed] for item in items]])
+def key_request_content(
+    room: RoomId, author: DeviceKey, time: int, hints: tuple[bytes, ...], senders: tuple[DeviceKey, ...]
+) -> bytes:
+    """What the signature of a `KeyRequest` covers."""
+    return cbor.encode([room, author, time, list(hints), list(senders)])
 
 
-def key_request_content(room: RoomId, author: DeviceKey, hints: tuple[bytes, ...]) -> bytes:
-    """What the signature of a `KeyRequest` covers; of a `GenerationRequest` with its commitments."""
-    return cbor.encode([room, author, list(hints)])
+def generation_request_content(room: RoomId, author: DeviceKey, commitments: tuple[bytes, ...]) -> bytes:
+    """What the signature of a `GenerationRequest` covers."""
+    return cbor.encode([room, author, list(commitments)])

@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from railgun.core.room_port import SealRequest
+from railgun.crypto.sessions import VodozemacSessions
 from railgun.types import EnvelopeKind
 from railgun.wire.content import TextContent, TypingContent
+from railgun.wire.pairwise import PAIRWISE_BODIES
 from tests.support import rosters as r
 from tests.support.members import Member, Wire, room_of
 
@@ -43,6 +46,7 @@ def snapshot(member: Member) -> tuple[object, ...]:
         talk.heads,
         {key: (waiting.hint, waiting.body) for key, waiting in talk._waiting.items()},
         sorted(talk._asked),
+        {device: dict(rows) for device, rows in sessions.pairwise._held.items() if rows},
         {key: dict(parts) for key, parts in talk._parts._open.items()},
         talk.outbox.waiting(),
     )
@@ -60,12 +64,40 @@ def megolm_index(message: bytes) -> int:
     raise AssertionError("no end")
 
 
+def olm_key(message: bytes, *, is_first: bool) -> tuple[bytes, int]:
+    """Ratchet key and index of an Olm message; a first message wraps one behind three keys of 34 bytes."""
+    inner = message[message.index(b"\x22", 103) + 3 :] if is_first else message
+    assert inner[:3] == b"\x03\x0a\x20"
+    assert inner[35] == 0x10
+    assert inner[36] < 0x80
+    return inner[3:35], inner[36]
+
+
+class Recorder(VodozemacSessions):
+    """What was put under HPKE, by what it became."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sealed: dict[bytes, bytes] = {}
+
+    def hpke_seal(self, public_key: bytes, info: bytes, plaintext: bytes) -> bytes:
+        sealed = super().hpke_seal(public_key, info, plaintext)
+        self.sealed[sealed] = plaintext
+        return sealed
+
+
+RECORDER = Recorder()
+
+
 class Story:
     """One room, and what left it."""
 
     def __init__(self) -> None:
         self.wire = Wire()
+        RECORDER.sealed.clear()
         self.members = room_of(self.wire, *PEOPLE)
+        for member in self.members:
+            use_sessions(member, RECORDER)
         self.left: dict[tuple[bytes, int], bytes] = {}
         self.said: list[str] = []
 
@@ -97,19 +129,35 @@ class Story:
             self.members[place].publish(self.members[place].conversation.outbox.waiting())
         else:
             for request in prepared.requests:
-                if request.kind is EnvelopeKind.GROUP:
-                    key = (request.hint, megolm_index(request.body))
-                    assert self.left.setdefault(key, request.body) == request.body
+                self.check_unused(member, request)
             member.publish(prepared.requests)
         self.said.append(text)
+
+    def check_unused(self, member: Member, request: SealRequest) -> None:
+        """No key of a ratchet, Megolm's or Olm's, encrypts two things that leave."""
+        if request.kind is EnvelopeKind.GROUP:
+            key = (request.hint, megolm_index(request.body))
+            assert self.left.setdefault(key, request.body) == request.body
+        elif request.kind is EnvelopeKind.PAIRWISE:
+            for item in PAIRWISE_BODIES.decode(request.body).items:
+                message = RECORDER.sealed[item.message] if item.first else item.message
+                assert self.left.setdefault(olm_key(message, is_first=item.first), item.message) == item.message
 
     def restart(self, place: int) -> None:
         member = self.members[place]
         other = member.restarted(self.wire)
+        use_sessions(other, RECORDER)
         self.wire.members.remove(member)
         assert snapshot(other) == snapshot(member)
         other.heard = member.heard
         self.members[place] = other
+
+
+def use_sessions(member: Member, sessions: Recorder) -> None:
+    """Have a member call these from now on."""
+    member.sessions = sessions
+    for part in (member.conversation.sessions, member.conversation.sessions.pairwise):
+        part._sessions = sessions
 
 
 @given(steps)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from railgun.core.answers import Answerer
 from railgun.core.catch_up import CatchUp
 from railgun.core.conversation import Conversation, Message, PreparedSend, Received, ReceiveOutcome
-from railgun.core.generations import Generations, OwnDevice
+from railgun.core.generations import Generations
 from railgun.core.lobby import Joiner, LobbyHost, make_invite
 from railgun.core.persistence import Write
 from railgun.core.room_keys import joiner_plans, member_plans, sending_keys
@@ -33,13 +33,12 @@ from railgun.wire.sealed import (
     JoinPost,
     KeyRequest,
     RosterRequest,
-    SessionDelivery,
 )
 from tests.support import rosters as r
 from tests.support.room_changes import Change, create_room, remove_devices, renew_generation
 
 EPOCH_SECONDS = 600
-PICKLE_KEY = b"p" * 32
+PICKLE_KEY = r.PICKLE_KEY
 TABLES = (
     "roster_entries",
     "generations",
@@ -118,7 +117,8 @@ class Member:
     def __init__(self, wire: Wire, device: r.Device, sessions: VodozemacSessions | None = None) -> None:
         self.wire = wire
         self.device = device
-        self.me = OwnDevice(device.key, device.seed, (device.prekey_secret,))
+        self.me = device.own
+        self.record: PrekeyRecord = device.record
         self.sessions = sessions or VodozemacSessions()
         self.entropy = CountingEntropy(device.name)
         self.disk = Disk()
@@ -144,7 +144,7 @@ class Member:
             self.me, self.device.certificate, "room", settings or RoomSettings(), self.entropy, start, wall
         )
         self._enter(roster, generations)
-        self.disk.commit(writes)
+        self.disk.commit((*writes, *roster.insert_prekey(self.record)))
 
     def invite(self, uses: int = 1, seconds: float = 86_400) -> Invite:
         made = make_invite(
@@ -155,7 +155,7 @@ class Member:
         return Invite(NetworkId(bytes(32)), self.room.room, made.seed, ())
 
     def join(self, invite: Invite) -> None:
-        self.joiner = Joiner(invite, self.me, self.device.certificate, self.sessions)
+        self.joiner = Joiner(invite, self.me, self.device.certificate, self.sessions, self.record)
         self.disk.commit(self.joiner.writes())
         self.read = len(self.wire.envelopes)
         self.post()
@@ -230,7 +230,7 @@ class Member:
             content,
             state=self.state,
             generation=found[0],
-            prekey_of=self.room.prekey,
+            bundle_of=self.room.bundle,
             wall=self.wire.wall,
             size_class=size_class,
         )
@@ -253,7 +253,7 @@ class Member:
             RosterContent(tuple(entries), prekeys),
             state=self.state if change is None else change.before,
             generation=generation,
-            prekey_of=self.room.prekey,
+            bundle_of=self.room.bundle,
             wall=self.wire.wall,
             keys=keys,
         )
@@ -326,6 +326,11 @@ class Member:
                             )
                         ]
                     )
+                elif inner.kind is EnvelopeKind.PAIRWISE and self.roster is not None:
+                    taken = self.conversation.receive_pairwise(
+                        inner.body, self.state, self.room.bundle, self.wire.now, self.wire.wall
+                    )
+                    self.take(taken)
                 elif inner.kind is EnvelopeKind.SEALED:
                     self.take_sealed(inner.body, keys)
             except (PeerError, CryptoError) as error:
@@ -351,12 +356,14 @@ class Member:
                         self.spread(list(caught.unknown))
             case JoinPost() if state is not None:
                 self.host.receive(body, keys, state, self.wire.now, self.wire.wall)
-            case SessionDelivery() if state is not None:
-                self.take(self.conversation.receive_delivery(body, state, self.wire.now, self.wire.wall))
             case GenerationDelivery() if state is not None:
                 self.disk.commit(self.secrets.take_delivery(body, self.me, state, self.sessions))
             case KeyRequest() if state is not None:
-                writes, requests = self.conversation.receive_key_request(body, state, self.room.prekey, self.wire.now)
+                if body.prekey is not None:
+                    self.disk.commit(self.room.insert_prekey(body.prekey))
+                writes, requests = self.conversation.receive_key_request(
+                    body, state, self.room.bundle, self.wire.now, self.wire.wall
+                )
                 self.disk.commit(writes)
                 self.publish(requests)
             case GenerationRequest() if state is not None:
@@ -396,7 +403,7 @@ class Member:
         answerer = Answerer(self.me, self.sessions, self.entropy)
         wire = self.wire
         self.publish(self.catch_up.due(self.room, self.secrets, answerer, self.start, wire.now, wire.wall))
-        writes, request = self.conversation.key_requests_due(self.wire.now)
+        writes, request = self.conversation.key_requests_due(self.wire.now, self.wire.wall, self.record)
         self.disk.commit(writes)
         self.publish([] if request is None else [request])
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from railgun.core.generations import OwnDevice
 from railgun.core.roster import InsertResult, Roster, create_roster
-from railgun.core.roster_entries import sign_entry, sign_join_request
+from railgun.core.roster_entries import sign_entry, sign_join_request, sign_prekey
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import DeviceIdentity, RootIdentity, issue_certificate, root_identity
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.crypto.signing import public_key_of, signing_key_of
+from railgun.ports import OlmAccount
 from railgun.types import DeviceKey
 from railgun.wire.certificates import CERTIFICATES
 from railgun.wire.roster import (
@@ -23,6 +25,7 @@ from railgun.wire.roster import (
     JoinRequest,
     LeaveEntry,
     NamedGeneration,
+    PrekeyRecord,
     RemoveEntry,
     RoomSettings,
     SettingsEntry,
@@ -30,6 +33,8 @@ from railgun.wire.roster import (
 
 DAY = 20_000
 NOON = DAY * 86_400 + 43_200
+ISSUED = NOON - 86_400
+PICKLE_KEY = b"p" * 32
 SESSIONS = VodozemacSessions()
 
 
@@ -56,15 +61,38 @@ class Device:
         return keyed_hash(None, "test/prekey", self.name.encode())
 
     @property
+    def account(self) -> OlmAccount:
+        return _account_of(self)
+
+    @property
     def certificate(self) -> bytes:
         return _certificate_of(self)
+
+    @property
+    def record(self) -> PrekeyRecord:
+        return _record_of(self)
+
+    @property
+    def own(self) -> OwnDevice:
+        return OwnDevice(self.key, self.seed, (self.prekey_secret,), self.account.pickle, ISSUED)
+
+
+@functools.cache
+def _account_of(device: Device) -> OlmAccount:
+    return SESSIONS.olm_new_fallback(SESSIONS.olm_account_new(PICKLE_KEY).pickle, PICKLE_KEY)
+
+
+@functools.cache
+def _record_of(device: Device) -> PrekeyRecord:
+    prekey = SESSIONS.hpke_public_key(device.prekey_secret)
+    return sign_prekey(device.seed, device.key, ISSUED, prekey, device.account.fallback_key)
 
 
 @functools.cache
 def _certificate_of(device: Device) -> bytes:
     prekey = SESSIONS.hpke_public_key(device.prekey_secret)
-    identity = DeviceIdentity(device.key, prekey, bytes(32), signing_key_of(device.seed), device.prekey_secret)
-    return CERTIFICATES.encode(issue_certificate(device.root, identity, NOON - 86_400, NOON * 2 - 1))
+    keys = (prekey, device.account.identity_key, signing_key_of(device.seed), device.prekey_secret)
+    return CERTIFICATES.encode(issue_certificate(device.root, DeviceIdentity(device.key, *keys), ISSUED, NOON * 2 - 1))
 
 
 def commitment_of(name: str) -> bytes:
@@ -87,6 +115,8 @@ def new_roster(creator: Device, settings: RoomSettings | None = None, name: str 
 def copy_of(roster: Roster) -> Roster:
     copied = Roster(roster.room)
     copied.insert_all(roster.export())
+    for record in roster.export_prekeys():
+        copied.insert_prekey(record)
     return copied
 
 

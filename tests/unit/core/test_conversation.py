@@ -10,9 +10,8 @@ from railgun.core.conversation import ReceiveOutcome, read_message
 from railgun.core.group_sessions import Encrypted
 from railgun.core.persistence import Write
 from railgun.crypto.message_ids import message_id
-from railgun.crypto.sealing import open_envelope
 from railgun.crypto.signing import sign
-from railgun.errors import MalformedInput, PeerError, UsageError
+from railgun.errors import CryptoError, MalformedInput, PeerError, UsageError
 from railgun.limits import (
     KEY_REQUEST_TIMES_MAX,
     MESSAGE_PARENTS_MAX,
@@ -35,7 +34,8 @@ from railgun.wire.content import (
     TypingContent,
     UnsupportedContent,
 )
-from railgun.wire.sealed import SEALED_BODIES, KeyRequest, SessionDelivery, session_content
+from railgun.wire.pairwise import PAIRWISE_BODIES, PAIRWISE_LABEL, PairwiseBody, pairwise_content
+from railgun.wire.sealed import SEALED_BODIES, KeyRequest
 from tests.support import rosters as r
 from tests.support.members import Member, Wire, room_of
 
@@ -199,7 +199,7 @@ def test_in_large_rooms_a_session_lasts_longer(room: tuple[Wire, Member, Member]
 def test_keys_go_out_only_when_their_device_speaks_and_once_to_each(room: tuple[Wire, Member, Member]) -> None:
     wire, anna, bert = room
     first = bert.say("one")
-    assert [request.kind for request in first.requests] == [EnvelopeKind.SEALED, EnvelopeKind.GROUP]
+    assert [request.kind for request in first.requests] == [EnvelopeKind.PAIRWISE, EnvelopeKind.GROUP]
     assert first.requests[0].size_class is SizeClass.MEDIUM
     second = bert.say("two")
     assert [request.kind for request in second.requests] == [EnvelopeKind.GROUP]
@@ -211,10 +211,10 @@ def test_a_key_for_many_devices_is_packed(room: tuple[Wire, Member, Member]) -> 
     _, _, bert = room
     for index in range(50):
         r.add(bert.room, ANNA, r.Device(f"extra {index}"))
-    sealed = [request for request in bert.prepare(TextContent("all")).requests if request.kind is EnvelopeKind.SEALED]
-    assert [request.size_class for request in sealed] == [SizeClass.LARGE, SizeClass.LARGE]
-    bodies = [SEALED_BODIES.decode(request.body) for request in sealed]
-    assert [len(body.items) for body in bodies if isinstance(body, SessionDelivery)] == [44, 7]
+        bert.room.insert_prekey(r.Device(f"extra {index}").record)
+    packed = [request for request in bert.prepare(TextContent("all")).requests if request.kind is EnvelopeKind.PAIRWISE]
+    assert [request.size_class for request in packed] == [SizeClass.LARGE, SizeClass.LARGE]
+    assert [len(PAIRWISE_BODIES.decode(request.body).items) for request in packed] == [41, 10]
 
 
 def test_a_message_waits_for_its_key_and_the_key_is_asked_for(room: tuple[Wire, Member, Member]) -> None:
@@ -245,7 +245,7 @@ def test_what_never_gets_its_key_is_given_up_and_bounded(room: tuple[Wire, Membe
     assert len(waiting) == UNKNOWN_SESSION_ENVELOPES_MAX
     requests = []
     for round_number in range(2 * KEY_REQUEST_TIMES_MAX):
-        writes, request = bert.conversation.key_requests_due(wire.now + 1e6 * (round_number + 1))
+        writes, request = bert.conversation.key_requests_due(wire.now + 1e6 * (round_number + 1), wire.wall, None)
         bert.disk.commit(writes)
         requests += [request] if request else []
     assert len(requests) == KEY_REQUEST_TIMES_MAX
@@ -260,13 +260,16 @@ def test_a_newcomer_who_asks_gets_a_session_from_the_next_message_on(room: tuple
     r.add(bert.room, ANNA, CARA)
     cara = Member(wire, CARA)
     cara._enter(bert.room, bert.secrets)
-    asked = SEALED_BODIES.decode(cara.conversation.sessions.request([hint]).body)
+    asked = SEALED_BODIES.decode(cara.conversation.sessions.request([hint], [], CARA.record, wire.wall).body)
     assert isinstance(asked, KeyRequest)
-    _, requests = bert.conversation.receive_key_request(asked, bert.state, bert.room.prekey, wire.now)
+    assert asked.prekey is not None
+    bert.room.insert_prekey(asked.prekey)
+    now, wall = wire.now, wire.wall
+    _, requests = bert.conversation.receive_key_request(asked, bert.state, bert.room.bundle, now, wall)
     assert len(requests) == 1
-    assert bert.conversation.receive_key_request(asked, bert.state, bert.room.prekey, wire.now)[1] == []
+    assert bert.conversation.receive_key_request(asked, bert.state, bert.room.bundle, now, wall)[1] == []
     assert bert.conversation.sessions._given[session_of(bert)] == {ANNA.key: 0, CARA.key: 1}
-    cara.take_sealed(requests[0].body, bert.open_keys()[0])
+    cara.take(cara.conversation.receive_pairwise(requests[0].body, cara.state, cara.room.bundle, now, wall))
     cara.read = len(wire.envelopes)
     for envelope in wire.envelopes:
         cara.try_to_read(envelope)
@@ -337,33 +340,40 @@ def test_a_message_of_a_room_that_one_is_not_in_cannot_be_prepared(room: tuple[W
             TextContent("?"),
             state=bert.state,
             generation=bert.state.generations[0],
-            prekey_of=bert.room.prekey,
+            bundle_of=bert.room.bundle,
             wall=wire.wall,
         )
 
 
 def test_a_session_belongs_to_the_device_that_brought_it(room: tuple[Wire, Member, Member]) -> None:
-    """Who was given a session's key cannot pass it on as its own, nor alter a delivery."""
+    """Who was given a session's key cannot pass it on as its own, nor alter what carries it."""
     wire, anna, bert = room
-    first = len(wire.envelopes)
-    bert.say("mine")
+    sent = bert.say("mine")
     wire.settle()
-    keys = next(keys for keys in anna.open_keys() if (keys.generation, keys.start) == (1, anna.start))
-    delivery = SEALED_BODIES.decode(open_envelope(keys, wire.envelopes[first]).body)
-    assert isinstance(delivery, SessionDelivery)
     r.add(anna.room, ANNA, CARA)
-    content = session_content(anna.room.room, CARA.key, delivery.session_id, delivery.items)
-    stolen = SessionDelivery(
-        CARA.key, delivery.session_id, delivery.items, sign(CARA.seed, "railgun/session-delivery/v1", content)
-    )
-    altered = dataclasses.replace(delivery, signature=bytes(64))
-    for wrong, word in ((stolen, "someone else"), (altered, "session delivery")):
-        with pytest.raises(PeerError, match=word):
-            anna.conversation.receive_delivery(wrong, anna.state, wire.now, wire.wall)
-    other = dataclasses.replace(delivery, session_id=bytes(32))
-    with pytest.raises(PeerError, match="session delivery"):
-        anna.conversation.receive_delivery(other, anna.state, wire.now, wire.wall)
-    assert anna.conversation.receive_delivery(delivery, anna.state, wire.now, wire.wall) == []
+    body = PAIRWISE_BODIES.decode(sent.requests[0].body)
+    content = pairwise_content(anna.room.room, CARA.key, body.made, body.items)
+    stolen = PairwiseBody(CARA.key, body.made, body.items, sign(CARA.seed, PAIRWISE_LABEL, content))
+    anna.conversation.sessions.pairwise._taken.clear()
+    with pytest.raises(CryptoError):
+        receive(anna, stolen)
+    for altered in (
+        dataclasses.replace(body, signature=bytes(64)),
+        dataclasses.replace(body, author=CARA.key),
+        dataclasses.replace(body, items=(dataclasses.replace(body.items[0], first=not body.items[0].first),)),
+    ):
+        with pytest.raises(PeerError, match="pairwise body"):
+            receive(anna, altered)
+    assert bert.conversation.sessions._keys
+    key = bert.conversation.sessions._key_for(session_of(bert), ANNA.key)
+    with pytest.raises(PeerError, match="someone else"):
+        anna.conversation.sessions.take_key(CARA.key, key, wire.wall)
+    assert anna.conversation.sessions.take_key(BERT.key, key, wire.wall) == (None, [])
+
+
+def receive(member: Member, body: PairwiseBody) -> None:
+    data = PAIRWISE_BODIES.encode(body)
+    member.conversation.receive_pairwise(data, member.state, member.room.bundle, member.wire.now, member.wire.wall)
 
 
 def test_a_new_session_starts_when_someone_left_though_no_generation_follows_yet() -> None:

@@ -46,7 +46,7 @@ def anna() -> Member:
 def test_a_post_is_checked_in_every_part(anna: Member) -> None:
     post = posted(anna, BERT)
     check_admission(post, anna.state, ANNA.key, anna.wire.wall)
-    stolen = sign_prekey(CARA.seed, CARA.key, 1, bytes(1216))
+    stolen = sign_prekey(CARA.seed, CARA.key, 1, bytes(1216), bytes(32))
     bad = {
         "room": dataclasses.replace(post, room=r.new_roster(ANNA).room),
         "device": dataclasses.replace(post, device=CARA.key),

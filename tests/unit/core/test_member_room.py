@@ -67,7 +67,7 @@ class Table:
 
 
 def tools_of(member: Member) -> RoomTools:
-    return RoomTools(member.me, NETWORK, member.sessions, member.entropy, b"p" * 32)
+    return RoomTools(member.me, NETWORK, member.sessions, member.entropy, r.PICKLE_KEY, member.record)
 
 
 def generations_of(member: Member) -> Generations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import pytest
@@ -10,7 +11,6 @@ from railgun.core.generations import Generations, OwnDevice
 from railgun.core.room import PREKEY_TELL_AGAIN_SECONDS, MemberRoom, RoomTools
 from railgun.core.room_notifications import MessageReceived
 from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
-from railgun.core.roster import Roster
 from railgun.core.roster_entries import sign_prekey
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.network import NetworkKind, NetworkParameters
@@ -30,11 +30,14 @@ Rooms = tuple[MemberRoom, MemberRoom]
 
 
 def tools_of(device: r.Device, *secrets: bytes) -> RoomTools:
-    sessions = VodozemacSessions()
-    held = secrets or (device.prekey_secret,)
-    record = sign_prekey(device.seed, device.key, r.NOON + 10, sessions.hpke_public_key(held[0])) if secrets else None
-    me = OwnDevice(device.key, device.seed, held)
-    return RoomTools(me, NETWORK, sessions, CountingEntropy(device.name), b"p" * 32, record)
+    """With a newer bundle, if there are secrets: its prekey is the first one's."""
+    sessions, me, record = VodozemacSessions(), device.own, device.record
+    if secrets:
+        account = sessions.olm_new_fallback(me.account, r.PICKLE_KEY)
+        public, issued = sessions.hpke_public_key(secrets[0]), r.NOON + 10
+        record = sign_prekey(device.seed, device.key, issued, public, account.fallback_key)
+        me = OwnDevice(device.key, device.seed, secrets, account.pickle, issued)
+    return RoomTools(me, NETWORK, sessions, CountingEntropy(device.name), r.PICKLE_KEY, record)
 
 
 @pytest.fixture
@@ -46,8 +49,9 @@ def rooms() -> Rooms:
         anna.me, ANNA.certificate, "room", RoomSettings(), anna.entropy, start, WALL
     )
     r.add(roster, ANNA, BERT)
-    same = Roster(roster.room)
-    same.insert_all(roster.export())
+    for device in (ANNA, BERT):
+        roster.insert_prekey(device.record)
+    same = r.copy_of(roster)
     held = Generations.load(
         roster.room, [(write.key, write.value or b"") for write in writes if write.table == "generations"]
     )
@@ -73,41 +77,59 @@ def carry(outcome: RoomOutcome, to: MemberRoom, now: float) -> list[str]:
 def test_a_new_prekey_is_told_once_and_then_sealed_under(rooms: Rooms) -> None:
     anna, bert = rooms
     assert "prekey" not in bert.next_deadlines(5.0, WALL)
-    bert.use_tools(tools_of(BERT, NEW, BERT.prekey_secret))
+    tools = tools_of(BERT, NEW, BERT.prekey_secret)
+    bert.use_tools(tools)
     assert bert.next_deadlines(5.0, WALL)["prekey"] == 5.0
     told = bert.due("prekey", 5.0, WALL)
     assert "roster_entries" in {write.table for write in told.writes}
     assert "prekey" not in bert.next_deadlines(6.0, WALL)
     carry(told, anna, 6.0)
     assert anna.roster.prekey(BERT.key) == bert.roster.prekey(BERT.key) == VodozemacSessions().hpke_public_key(NEW)
-    bert.use_tools(tools_of(BERT, NEW))  # the old secret goes
+    tools = dataclasses.replace(tools, me=dataclasses.replace(tools.me, prekey_secrets=(NEW,)))
+    bert.use_tools(tools)  # the old secret goes
     assert carry(anna.send(TextContent("hello"), 1, WALL), bert, 7.0) == ["hello"]
     # The same again after a restart: what the room's roster holds need not be told.
-    again = MemberRoom(tools_of(BERT, NEW), bert.roster, bert.generations, bert.conversation)
+    again = MemberRoom(tools, bert.roster, bert.generations, bert.conversation)
     assert "prekey" not in again.next_deadlines(8.0, WALL)
 
 
-def test_who_seals_under_a_prekey_that_is_gone_is_told_again_but_not_all_the_time(rooms: Rooms) -> None:
+def test_who_seals_under_a_prekey_that_is_gone_is_told_again_and_starts_over(rooms: Rooms) -> None:
     anna, bert = rooms
     bert.use_tools(tools_of(BERT, NEW))
-    told = bert.due("prekey", 5.0, WALL)
-    keys_alone = [request for request in told.requests if request.kind is EnvelopeKind.SEALED]
-    carry(RoomOutcome(requests=keys_alone), anna, 5.0)
-    assert anna.roster.prekey_record(BERT.key) is None  # his session's key arrived, what he said was lost
+    bert.due("prekey", 5.0, WALL)  # it reached nobody
+    assert anna.roster.prekey_record(BERT.key) == BERT.record
     assert carry(anna.send(TextContent("unreadable yet"), 1, WALL), bert, 6.0) == []
+    due = bert.next_deadlines(6.0, WALL)["keys"]
+    assert due == 7.0
+    asked = bert.due("keys", due, WALL)
+    keys = anna.sending_keys(WALL)
+    assert keys is not None
+    plan = TagPlan(keys, 5, 0, TagPurpose.ROOM)
+    answer = RoomOutcome()
+    for request in asked.requests:
+        answer.add(anna.envelope_opened(plan, Inner(request.kind, request.hint, request.body), due, WALL))
+    assert anna.roster.prekey_record(BERT.key) == bert.roster.prekey_record(BERT.key)
+    assert carry(answer, bert, due + 1) == ["unreadable yet"]
+    assert "keys" not in bert.next_deadlines(due + 1, WALL)
+
+
+def test_an_answer_under_a_prekey_that_is_gone_has_the_room_told_again_but_not_all_the_time(rooms: Rooms) -> None:
+    anna, bert = rooms
+    bert.use_tools(tools_of(BERT, NEW))
+    bert.due("prekey", 5.0, WALL)  # it reached nobody
+    keys = bert.sending_keys(WALL)
+    assert keys is not None
+    plan = TagPlan(keys, 5, 0, TagPurpose.ROOM)
+    before = anna.state(WALL)
+    made = anna.generations.make(CountingEntropy("new"), before, keys.start)
+    prekey = anna.roster.prekey(BERT.key)
+    assert prekey is not None
+    (delivery,) = anna.generations.deliver(made, ANNA.own, [(BERT.key, prekey)], VodozemacSessions(), keys)
+    bert.envelope_opened(plan, Inner(delivery.kind, delivery.hint, delivery.body), 6.0, WALL)
     due = bert.next_deadlines(6.0, WALL)["prekey"]
     assert due == 5.0 + PREKEY_TELL_AGAIN_SECONDS
     carry(bert.due("prekey", due, WALL), anna, due)
     assert "prekey" not in bert.next_deadlines(due, WALL)
-    asked = bert.due("keys", due, WALL)
-    assert asked.requests
-    answer = RoomOutcome()
-    keys = anna.sending_keys(WALL)
-    assert keys is not None
-    for request in asked.requests:
-        plan = TagPlan(keys, 5, 0, TagPurpose.ROOM)
-        answer.add(anna.envelope_opened(plan, Inner(request.kind, request.hint, request.body), due, WALL))
-    assert carry(answer, bert, due + 1) == ["unreadable yet"]
 
 
 def test_garbage_from_a_stranger_does_not_make_a_member_talk(rooms: Rooms) -> None:
@@ -149,5 +171,5 @@ def test_the_new_prekey_travels_with_a_roster(rooms: Rooms) -> None:
     _, bert = rooms
     bert.use_tools(tools_of(BERT, NEW))
     bert.due("prekey", 5.0, WALL)
-    (record,) = bert.roster.export_prekeys()
+    (record,) = [record for record in bert.roster.export_prekeys() if record.device == BERT.key]
     assert record == bert.roster.prekey_record(BERT.key)

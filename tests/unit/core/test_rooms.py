@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from railgun.core.conversation import ReceiveOutcome
@@ -255,10 +257,13 @@ def test_a_copied_state_reads_nothing_after_new_prekey_generation_and_sessions()
     assert "still readable" in thief.texts
     # 1. The device gets a new prekey and drops the old one's secret.
     fresh = b"f" * 32
-    record = sign_prekey(BERT.seed, BERT.key, int(wire.wall), bert.sessions.hpke_public_key(fresh))
+    account = bert.sessions.olm_new_fallback(bert.me.account, r.PICKLE_KEY)
+    public, wall = bert.sessions.hpke_public_key(fresh), int(wire.wall)
+    bert.record = record = sign_prekey(BERT.seed, BERT.key, wall, public, account.fallback_key)
     bert.disk.commit(bert.room.insert_prekey(record))
-    bert.spread([], (record,))
+    bert.me = dataclasses.replace(bert.me, account=account.pickle, issued=record.issued)
     bert.reopened(fresh, BERT.prekey_secret)
+    bert.spread([], (record,))
     wire.settle()
     # 2. An admin makes a new generation. 3. Each sender's next session follows from it.
     anna.renew()
@@ -371,7 +376,7 @@ def test_a_strangers_requests_are_not_answered() -> None:
     wire.settle()
     stranger = Member(wire, CARA)
     stranger._enter(anna.room, anna.secrets)
-    request = stranger.conversation.sessions.request([b"12345678"])
+    request = stranger.conversation.sessions.request([b"12345678"], [], None, wire.wall)
     with pytest.raises(PeerError, match="key request"):
         bert.take_sealed(request.body, bert.open_keys()[0])
 

@@ -366,14 +366,18 @@ def test_a_roster_without_its_first_entry_says_so() -> None:
 def test_prekeys_are_signed_and_the_newest_counts() -> None:
     roster = r.new_roster(ANNA)
     assert roster.prekey(ANNA.key) == r.SESSIONS.hpke_public_key(ANNA.prekey_secret)
-    first = sign_prekey(ANNA.seed, ANNA.key, r.NOON, b"a" * 1216)
-    second = sign_prekey(ANNA.seed, ANNA.key, r.NOON + 1, b"b" * 1216)
+    first = sign_prekey(ANNA.seed, ANNA.key, r.NOON, b"a" * 1216, bytes(32))
+    second = sign_prekey(ANNA.seed, ANNA.key, r.NOON + 1, b"b" * 1216, b"f" * 32)
     assert roster.insert_prekey(second)
     assert not roster.insert_prekey(first)
     assert roster.prekey(ANNA.key) == second.prekey
+    bundle = roster.bundle(ANNA.key)
+    assert bundle is not None
+    assert (bundle.prekey, bundle.fallback, bundle.issued) == (second.prekey, second.fallback, second.issued)
+    assert bundle.account_key == ANNA.account.identity_key
     with pytest.raises(PeerError, match="bad_signature"):
         roster.insert_prekey(dataclasses.replace(second, issued=r.NOON + 2))
-    assert not roster.insert_prekey(sign_prekey(EMIL.seed, EMIL.key, 10, b"a" * 1216))
+    assert not roster.insert_prekey(sign_prekey(EMIL.seed, EMIL.key, 10, b"a" * 1216, bytes(32)))
     assert roster.export_prekeys() == (second,)
     assert roster.prekey(EMIL.key) is None
 
