@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from railgun.dht.contacts import Contact, pack_address, target_node
+from railgun.dht.contacts import KEY_BYTES, Contact, target_node
 from railgun.dht.messages import Answer, FindNodes, FindRecords, Found, Ping, Pong, Refused, Request, Stored
 from railgun.dht.store import RecordStore, Source
 from railgun.dht.table import Table
@@ -36,7 +36,7 @@ class Responder:
     def answer(self, request: Request, sender: Contact, *, proved: bool, message_bytes_max: int) -> Answer:
         """Answer ``sender``, in at most so many bytes where that is possible at all."""
         if isinstance(request, Ping):
-            return Pong(pack_address(sender.address))
+            return Pong(sender.raw[KEY_BYTES:])
         if isinstance(request, FindNodes):
             return self._found(request.target, [], sender, message_bytes_max)
         if isinstance(request, FindRecords):

