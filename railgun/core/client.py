@@ -169,7 +169,8 @@ class ClientMachine:
                 out.append(PenalisePeer(peer, RefusalCode.MALFORMED, detail, 10))
             case SendBlocked(peer):
                 self.counters.frames_blocked += 1
-                self.cover.link_blocked(peer)
+                if self.connector.is_linked(peer):
+                    self.cover.link_blocked(peer)
             case PeerWritable(peer):
                 self.cover.link_free(peer)
             case ClockRead(offset):

@@ -221,7 +221,8 @@ class CoverTraffic:
             return False
         whole = request.reference
         if whole is not None:  # sealed again: once is enough
-            room.queue = deque(other for other in room.queue if other.reference != whole)
+            if any(other.reference == whole for other in room.queue):
+                room.queue = deque(other for other in room.queue if other.reference != whole)
             room.pieces = deque(piece for piece in room.pieces if _whole_of(piece) != whole)
         room.queue.append(request)
         if len(room.queue) > COVER_QUEUE_MAX:
