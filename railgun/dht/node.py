@@ -16,7 +16,7 @@ from railgun.dht.contacts import Contact, ContactReader, can_be_asked, target_no
 from railgun.dht.counters import DhtCounters
 from railgun.dht.exchange import Exchange, Reply
 from railgun.dht.lookup import Lookup, LookupRules
-from railgun.dht.messages import Answer, FindNodes, FindRecords, Ping, Request, Store, Stored
+from railgun.dht.messages import Answer, FindNodes, FindRecords, Ping, Refused, Request, Store, Stored
 from railgun.dht.ports import DhtPorts
 from railgun.dht.records import RecordKind, SignedRecord, record_key
 from railgun.dht.responder import Responder
@@ -26,7 +26,7 @@ from railgun.dht.state import decode_state, encode_state
 from railgun.dht.store import RecordStore, Source, StoreLimits
 from railgun.dht.table import Bucket, Table
 from railgun.dht.upkeep import Upkeep
-from railgun.errors import DiscoveryError, UsageError
+from railgun.errors import DiscoveryError, RefusalCode, UsageError
 from railgun.limits import (
     DHT_CONSIDERED_MAX,
     DHT_CONTACTS_READ_MAX,
@@ -102,7 +102,7 @@ class DhtNode:
         self._reader = ContactReader(is_lan=settings.is_lan, remembered_max=DHT_CONTACTS_READ_MAX)
         own_node = target_node(identity.node_id)
         self.table = Table(own_node, is_lan=settings.is_lan, now=clock.monotonic)
-        limits = store_limits or StoreLimits()
+        limits = store_limits or (StoreLimits(prefix_records_max=None) if settings.is_lan else StoreLimits())
         self.store = RecordStore(
             identity.node_id, counters=self.counters, wall=clock.wall, now=clock.monotonic, limits=limits
         )
@@ -122,6 +122,7 @@ class DhtNode:
         self._search_number = 0
         self._checking: dict[NodeId, bool] = {}
         """Pings under way; True: another is to follow."""
+        self._refusal: Refused | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- life -----------------------------------------------------------------------------------
@@ -159,6 +160,9 @@ class DhtNode:
             if await self._any_answers(known[first : first + DHT_REJOIN_AT_ONCE]):
                 break
         else:
+            if self._refusal is not None and self._refusal.code is RefusalCode.CLOCK_SKEWED:
+                offset = self._refusal.time - self._clock.wall()
+                raise DiscoveryError(f"the DHT's nodes refuse this clock: it differs by {offset:.0f} s; set it right")
             shown = ", ".join(str(getattr(one, "address", one)) for one in known[:4])
             raise DiscoveryError(f"none of {len(known)} nodes of the DHT answers ({shown}, ...)")
         await self.find_nodes(self.identity.node_id)
@@ -319,7 +323,9 @@ class DhtNode:
         def asker(one: Contact | Address, tries_left: int) -> Callable[[Reply | None], None]:
             def done(reply: Reply | None) -> None:
                 nonlocal left, has_answer
-                if reply is not None and not has_answer:
+                if reply is not None and isinstance(reply.answer, Refused):
+                    self._refusal = reply.answer
+                elif reply is not None and not has_answer:
                     has_answer = True
                     loop.call_later(_OTHERS_SECONDS, finish)
                 tries_on = reply is None and not over.done() and tries_left > 0

@@ -47,8 +47,8 @@ class DhtWorldOptions:
         nodes: 2 to 5,000.
         dead: the share that dies at once, without notice, once tables are warm.
         hostile: the share that lies from the start.
-        round_trip_seconds: the mean; pairs lie evenly between half and one and a half of it, each datagram takes up to
-            a fifth longer.
+        round_trip_seconds: the mean; pairs lie evenly between 0.4 and 1.42 of it, each datagram takes up to a fifth
+            longer.
         loss: of one datagram.
         lookups: how many to measure, each by a living honest node that lacks the record.
         records: how many are published, in two versions.

@@ -104,6 +104,17 @@ def test_nobody_there_is_said_in_words() -> None:
     in_lab(main)
 
 
+def test_a_clock_that_is_hours_wrong_is_said() -> None:
+    async def main(lab: Lab) -> None:
+        await lab.network_of(2)
+        late = lab.make(5, wall_offset_seconds=-7_200)
+        await late.start()
+        with pytest.raises(DiscoveryError, match="differs by 7200 s"):
+            await late.join([address_of(0), address_of(1)])
+
+    in_lab(main)
+
+
 def test_state_survives_a_restart_and_is_nobodys_elses() -> None:
     async def main(lab: Lab) -> None:
         nodes = await lab.network_of(20)
