@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import random
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from interop.vectors.generate.__main__ import render
 from railgun.core.fragments import TABLE, FragmentAssembly, cut
 from railgun.errors import MalformedInput
 from railgun.limits import FRAGMENT_ASSEMBLIES_MAX, FRAGMENTS_MAX
@@ -97,3 +102,35 @@ def test_what_never_gets_whole_gives_way() -> None:
         _, writes = assembly.add(fragments(random.Random(seed).randbytes(5_000))[0])
         kept += sum(1 if write.value is not None else -1 for write in writes)
     assert len(assembly) == kept == FRAGMENT_ASSEMBLIES_MAX
+
+
+VECTORS = json.loads((Path(__file__).parents[3] / "interop" / "vectors" / "fragments.json").read_text())
+
+
+def test_the_vectors_are_what_the_code_makes() -> None:
+    module = importlib.import_module("interop.vectors.generate.fragments")
+    path = Path(__file__).parents[3] / "interop" / "vectors" / "fragments.json"
+    assert path.read_text() == render(module.vectors())
+
+
+@pytest.mark.parametrize("case", VECTORS["accepted"], ids=lambda case: case["name"])
+def test_pieces_of_the_vectors_make_their_body(case: dict[str, Any]) -> None:
+    body = bytes(index % 251 for index in range(case["body_bytes"]))
+    pieces = cut(EnvelopeKind(case["kind"]), bytes.fromhex(case["hint"]), body)
+    assert [piece.hex() for piece in pieces] == case["expected"]["pieces"]
+    assembly, whole = FragmentAssembly(ROOM), None
+    for data in case["expected"]["pieces"]:
+        fragment = SEALED_BODIES.decode(bytes.fromhex(data))
+        assert isinstance(fragment, Fragment)
+        whole, _ = assembly.add(fragment)
+    assert whole is not None
+    assert (whole.kind, whole.hint.hex(), whole.body) == (case["kind"], case["hint"], body)
+
+
+@pytest.mark.parametrize("case", VECTORS["refused"], ids=lambda case: case["name"])
+def test_refused_pieces_of_the_vectors_are_refused(case: dict[str, Any]) -> None:
+    fragment = SEALED_BODIES.decode(bytes.fromhex(case["data"]))
+    assert isinstance(fragment, Fragment)
+    with pytest.raises(MalformedInput) as refused:
+        FragmentAssembly(ROOM).add(fragment)
+    assert refused.value.code.name == case["code"]
