@@ -19,9 +19,15 @@ from railgun.crypto.hashing import content_hash, keyed_hash
 from railgun.errors import MalformedInput
 from railgun.limits import FRAGMENT_ASSEMBLIES_MAX, FRAGMENTED_REMEMBERED_MAX
 from railgun.types import EnvelopeKind, RoomId, SizeClass
-from railgun.wire.envelope import Inner, body_bytes_max
+from railgun.wire.envelope import NO_HINT, Inner, body_bytes_max
 from railgun.wire.schema import Bytes, Codec
-from railgun.wire.sealed import FRAGMENT_BYTES, FRAGMENT_HASH_BYTES, SEALED_BODIES, Fragment
+from railgun.wire.sealed import (
+    FRAGMENT_BYTES,
+    FRAGMENT_HASH_BYTES,
+    SEALED_BODIES,
+    SEALED_BODY_BYTES_MAX,
+    Fragment,
+)
 
 TABLE: Final = "inbound_sessions"
 ROW_KEY: Final = b"f"
@@ -83,11 +89,13 @@ class FragmentAssembly:
                 self._open.setdefault(_name(fragment.hashes), {})[fragment.index] = fragment
 
     def add(self, fragment: Fragment) -> tuple[Inner | None, tuple[Write, ...]]:
-        """Take one fragment; the whole with the last of them.
+        """Take one fragment; the whole with the last of them, if it is a body that could have been sent whole.
 
         Raises:
-            MalformedInput: it is not what its own hash says.
+            MalformedInput: it is not what its own hash says, or of a kind and hint that no envelope has.
         """
+        if fragment.kind is EnvelopeKind.COVER or (fragment.kind is EnvelopeKind.SEALED and fragment.hint != NO_HINT):
+            raise MalformedInput("a fragment of what is no envelope")
         piece_hash = _hash(fragment.kind, fragment.hint, fragment.index, fragment.data)
         if piece_hash != fragment.hashes[fragment.index]:
             raise MalformedInput("a fragment with another one's hash")
@@ -108,6 +116,9 @@ class FragmentAssembly:
         if len(self._done) > FRAGMENTED_REMEMBERED_MAX:
             self._done.popitem(last=False)
         data = b"".join(held[index].data for index in range(len(held)))
+        is_one = all((piece.kind, piece.hint) == (fragment.kind, fragment.hint) for piece in held.values())
+        if not is_one or len(data) > SEALED_BODY_BYTES_MAX:
+            return None, tuple(dropped)  # what no honest member cuts
         return Inner(fragment.kind, fragment.hint, data), tuple(dropped)
 
     def _drop(self, name: bytes) -> list[Write]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interop.vectors.generate.__main__ import render
-from railgun.core.fragments import TABLE, FragmentAssembly, cut
+from railgun.core.fragments import TABLE, FragmentAssembly, _hash, cut
 from railgun.errors import MalformedInput
 from railgun.limits import FRAGMENT_ASSEMBLIES_MAX, FRAGMENTS_MAX
 from railgun.types import EnvelopeKind, RoomId, SizeClass
@@ -72,6 +72,27 @@ def test_nobody_can_slip_in_a_false_piece() -> None:
     other = replace(two, hashes=(two.hashes[0], two.hashes[1], bytes(16)))  # another set, which never gets whole
     assert assembly.add(other)[0] is None
     assert len(assembly) == 2
+
+
+def hostile(pieces: list[tuple[EnvelopeKind, bytes, bytes]]) -> list[Fragment]:
+    """A set of pieces that fit their hashes, and that only a hostile member makes."""
+    hashes = tuple(_hash(kind, hint, index, data) for index, (kind, hint, data) in enumerate(pieces))
+    return [Fragment(kind, hint, hashes, index, data) for index, (kind, hint, data) in enumerate(pieces)]
+
+
+def test_what_no_envelope_could_have_brought_whole_is_dropped() -> None:
+    too_long = [(EnvelopeKind.GROUP, HINT, bytes(3_600))] * FRAGMENTS_MAX
+    mixed = [(EnvelopeKind.GROUP, HINT, b"a"), (EnvelopeKind.PAIRWISE, HINT, b"b")]
+    for pieces in (too_long, mixed, [*reversed(mixed)]):
+        assembly, kept = FragmentAssembly(ROOM), 0
+        for fragment in hostile(pieces):
+            whole, writes = assembly.add(fragment)
+            assert whole is None
+            kept += sum(1 if write.value is not None else -1 for write in writes)
+        assert (len(assembly), kept) == (0, 0)
+    for kind, hint in ((EnvelopeKind.COVER, bytes(8)), (EnvelopeKind.COVER, HINT), (EnvelopeKind.SEALED, HINT)):
+        with pytest.raises(MalformedInput):
+            FragmentAssembly(ROOM).add(hostile([(kind, hint, b"a"), (kind, hint, b"b")])[0])
 
 
 def test_a_restart_goes_on_with_the_pieces_that_had_come() -> None:
