@@ -1,94 +1,214 @@
-"""Runs the benchmarks and judges what they measured against what is promised.
+"""Runs the benchmarks of tools/bench_limits.toml and judges what they measured. `make bench ARGS="--only demo"`.
 
-Owns: the promises on latency and throughput, and the table that shows them. Must not know: how anything is measured.
-Exit status: 0, all kept; 1, one broken; 2, a benchmark did not run.
+Owns: reading the limits, judging, the table and the object. Must not know: how anything is measured.
+Exit status: 0, every limit kept (aims may be missed); 1, one broken; 2, a benchmark did not run, or a mistake in usage.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 RAILGUN = Path(sys.executable).parent / "railgun"
-RUN_SECONDS_MAX = 600
+LIMITS = Path(__file__).with_name("bench_limits.toml")
+RUN_SECONDS_MAX = 900
+LIMIT_WORDS = ("at_least", "at_most", "below")
+AIM_PREFIX = "aim_"
+SIGNS = {"at_least": ">=", "at_most": "<=", "below": "<"}
+NUMBER_KEYS = {"key", "over", *LIMIT_WORDS, *(AIM_PREFIX + word for word in LIMIT_WORDS)}
+
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Promise:
-    """A number to look at in a command's object, and the bound that it must keep."""
+class Bound:
+    """What a number is held to: one of LIMIT_WORDS and a bound."""
 
-    what: str
-    number: Callable[[dict[str, Any]], float | None]
+    word: str
     bound: float
-    at_least: bool
 
-    def kept(self, result: dict[str, Any]) -> bool:
-        """Whether it was measured and is within its bound."""
-        measured = self.number(result)
-        return measured is not None and (measured >= self.bound if self.at_least else measured <= self.bound)
+    def holds(self, measured: float | None) -> bool:
+        """Whether it was measured and is within the bound."""
+        if measured is None:
+            return False
+        if self.word == "at_least":
+            return measured >= self.bound
+        return measured <= self.bound if self.word == "at_most" else measured < self.bound
 
-
-def fanout(size_bytes: int) -> list[str]:
-    """The command that measures fan-out at this envelope size."""
-    return ["bench", "fanout", "--subscribers", "20", "--size", str(size_bytes), "--seconds", "10", "--json"]
-
-
-BENCHMARKS: list[tuple[list[str], list[Promise]]] = [
-    (
-        fanout(4096),
-        [
-            Promise("ratio to raw channels, 4096 bytes", lambda r: r["ratio_to_raw"], 0.9, at_least=True),
-            Promise("p95, ms", lambda r: r["latency_ms"]["p95"], 20, at_least=False),
-        ],
-    ),
-    (
-        fanout(256),
-        # 3 is the aim; below 1 coalescing would cost more than it saves.
-        [Promise("ratio to raw channels, 256 bytes", lambda r: r["ratio_to_raw"], 1, at_least=True)],
-    ),
-    (
-        ["demo", "--json"],
-        [
-            Promise("demo p95 on loopback, ms", lambda r: r["latency_ms"]["p95"], 50, at_least=False),
-            Promise("demo lost", lambda r: r["lost"], 0, at_least=False),
-            Promise("demo duplicated", lambda r: r["duplicated"], 0, at_least=False),
-        ],
-    ),
-]
+    def __str__(self) -> str:
+        return f"{SIGNS[self.word]} {self.bound:g}"
 
 
-def measure(arguments: list[str]) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Number:
+    """A number to look at in a command's object."""
+
+    key: str
+    over: str | None
+    limits: tuple[Bound, ...]
+    aims: tuple[Bound, ...]
+
+    @property
+    def label(self) -> str:
+        return self.key if self.over is None else f"{self.key} / {self.over}"
+
+    def read(self, result: Result) -> float | None:
+        """The number, or None where it was not measured. Raises KeyError where the object has no such key."""
+        found = _look_up(result, self.key)
+        if self.over is None:
+            return found
+        other = _look_up(result, self.over)
+        return None if found is None or not other else found / other
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A command and what is held to be true of its object."""
+
+    name: str
+    command: tuple[str, ...]
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line of the table. ``verdict``: kept, BROKEN, aim met, aim missed or reported."""
+
+    number: str
+    measured: float | None
+    bound: str
+    verdict: str
+
+    @property
+    def is_broken(self) -> bool:
+        return self.verdict == "BROKEN"
+
+
+def _look_up(result: Result, key: str) -> float | None:
+    found: Any = result
+    for part in key.split("."):
+        if found is None:
+            return None
+        found = found[part]
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
+        raise KeyError(f"{key} is no number")
+    return found
+
+
+def read_benchmarks(text: str) -> tuple[Benchmark, ...]:
+    """Raises ValueError for a file that says something unknown."""
+    document = tomllib.loads(text)
+    return tuple(_benchmark(entry) for entry in document["benchmark"])
+
+
+def _benchmark(entry: dict[str, Any]) -> Benchmark:
+    numbers = []
+    for fields in entry["numbers"]:
+        unknown = sorted(set(fields) - NUMBER_KEYS)
+        if unknown:
+            raise ValueError(f"{entry['name']}: unknown {', '.join(unknown)}")
+        limits = tuple(Bound(word, fields[word]) for word in LIMIT_WORDS if word in fields)
+        aims = tuple(Bound(word, fields[AIM_PREFIX + word]) for word in LIMIT_WORDS if AIM_PREFIX + word in fields)
+        numbers.append(Number(fields["key"], fields.get("over"), limits, aims))
+    return Benchmark(entry["name"], tuple(entry["command"]), tuple(numbers))
+
+
+def judge(benchmark: Benchmark, result: Result) -> list[Judgement]:
+    """One judgement for each limit and aim, or one for a number that has neither.
+
+    Raises KeyError where the command's object lacks a number.
+    """
+    found = []
+    for number in benchmark.numbers:
+        measured = number.read(result)
+        for limit in number.limits:
+            verdict = "kept" if limit.holds(measured) else "BROKEN"
+            found.append(Judgement(number.label, measured, str(limit), verdict))
+        for aim in number.aims:
+            verdict = "aim met" if aim.holds(measured) else "aim missed"
+            found.append(Judgement(number.label, measured, str(aim), verdict))
+        if not number.limits and not number.aims:
+            found.append(Judgement(number.label, measured, "", "reported"))
+    return found
+
+
+def measure(benchmark: Benchmark) -> Result | None:
     """The object that the command prints; None, with its complaint shown, if it prints none."""
-    command = [str(RAILGUN), *arguments]
-    print("bench: railgun", *arguments, file=sys.stderr, flush=True)
+    print("bench: railgun", *benchmark.command, file=sys.stderr, flush=True)
+    command = [str(RAILGUN), *benchmark.command, "--json"]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=RUN_SECONDS_MAX)
         result = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, OSError, ValueError) as error:
-        print(f"bench: no result: {error}", file=sys.stderr)
+        print(f"bench: {benchmark.name}: no result: {error}", file=sys.stderr)
         return None
-    return result if isinstance(result, dict) else None
+    if not isinstance(result, dict) or "error" in result:
+        print(f"bench: {benchmark.name}: no result: {result}", file=sys.stderr)
+        return None
+    return result
 
 
-def main() -> int:
+def run_all(
+    benchmarks: Sequence[Benchmark], measure_one: Callable[[Benchmark], Result | None], tell: Callable[[str], None]
+) -> tuple[int, list[dict[str, Any]]]:
+    """Run and judge each. Returns the exit status and an account of each benchmark, for `--json`."""
     status = 0
-    for arguments, promises in BENCHMARKS:
-        result = measure(arguments)
+    accounts = []
+    for benchmark in benchmarks:
+        load_before, began = os.getloadavg()[0], time.time()
+        result = measure_one(benchmark)
+        judgements: list[Judgement] = []
+        if result is not None:
+            try:
+                judgements = judge(benchmark, result)
+            except KeyError as error:
+                tell(f"{benchmark.name}: the object has no {error}")
+                result = None
         if result is None:
             status = 2
-            continue
-        for promise in promises:
-            kept = promise.kept(result)
-            status = max(status, 0 if kept else 1)
-            sign = ">=" if promise.at_least else "<="
-            verdict = "kept" if kept else "BROKEN"
-            print(f"{promise.what:40} {promise.number(result)!s:>10} {sign} {promise.bound:<6} {verdict}")
-        print(json.dumps(result))
+        elif any(judgement.is_broken for judgement in judgements):
+            status = max(status, 1)
+        for judgement in judgements:
+            tell(_line(benchmark.name, judgement))
+        accounts.append(
+            {
+                "name": benchmark.name,
+                "command": ["railgun", *benchmark.command],
+                "began": int(began),
+                "load_before": round(load_before, 2),
+                "judgements": [asdict(judgement) for judgement in judgements],
+                "result": result,
+            }
+        )
+    return status, accounts
+
+
+def _line(name: str, judgement: Judgement) -> str:
+    measured = "null" if judgement.measured is None else f"{judgement.measured:.6g}"
+    return f"{name:14} {judgement.number:46} {measured:>10} {judgement.bound:>8}  {judgement.verdict}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    benchmarks = read_benchmarks(LIMITS.read_text(encoding="utf-8"))
+    names = [benchmark.name for benchmark in benchmarks]
+    parser = argparse.ArgumentParser(prog="bench", description="Run benchmarks and judge them by bench_limits.toml.")
+    parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=f"one of {', '.join(names)}")
+    parser.add_argument("--json", action="store_true", help="print one object; the table goes to standard error")
+    given = parser.parse_args(words)
+    chosen = [benchmark for benchmark in benchmarks if not given.only or benchmark.name in given.only]
+    stream = sys.stderr if given.json else sys.stdout
+    status, accounts = run_all(chosen, measure, lambda line: print(line, file=stream, flush=True))
+    if given.json:
+        print(json.dumps({"status": status, "processors": os.cpu_count(), "benchmarks": accounts}, indent=2))
     return status
 
 
