@@ -127,8 +127,9 @@ ANNOUNCE_PULL_DELAY_SECONDS: Final = 0.15
 SEAT_EXCHANGE_SECONDS: Final = 1.0
 UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
 AUDIT_SECONDS: Final = 10.0
-HIDDEN_GRACE_SECONDS: Final = 3.0
-"""How long seats have to tell each other of an id before not naming it counts as hiding it."""
+HIDDEN_GRACE_SECONDS: Final = 12.0
+"""How long seats have to tell each other of an id before not naming it counts as hiding it. A link between two of them
+may break, and one may restart: the honest are not to be accused for that."""
 SEATS_LINKED_MAX: Final = 24
 """Relays that take part in one tag with one seat: the first 2K + 2, and a few that see other seats than we do."""
 PENDING_PULLS_PER_SEAT_MAX: Final = 2_048

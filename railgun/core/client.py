@@ -309,7 +309,7 @@ class ClientMachine:
             return
         digest = signed_digest(envelope)
         item = id_of_digest(digest)
-        if not tag.deliver(peer, frame, item):
+        if not tag.deliver(peer, frame, item, now):
             return
         room = self.rooms.get(self.tags.room_of(tag))
         if room is None:

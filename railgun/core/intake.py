@@ -85,6 +85,13 @@ class _Unseen:
     tries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    since: float
+    """Whoever has served us since then should have named the id by ``due_at``."""
+    due_at: float
+
+
 class Intake:
     """Tracks one tag. The owner feeds frames in and sends what comes out."""
 
@@ -93,9 +100,10 @@ class Intake:
         self._agenda = agenda
         self._counters = counters
         self.logs: dict[NodeKey, SeatLog] = {}
-        self._seen: set[EnvelopeId] = set()
+        self._seen: dict[EnvelopeId, float] = {}
+        """When each id's envelope came."""
         self._unseen: dict[EnvelopeId, _Unseen] = {}
-        self._suspects: dict[EnvelopeId, float] = {}
+        self._suspects: dict[EnvelopeId, _Suspect] = {}
 
     @property
     def seen_count(self) -> int:
@@ -131,11 +139,11 @@ class Intake:
         if log is not None:
             self._numbered(seat, log, last_number, now)
 
-    def note_own(self, envelope_id: EnvelopeId) -> None:
+    def note_own(self, envelope_id: EnvelopeId, now: float) -> None:
         """We published it ourselves."""
-        self._see(envelope_id)
+        self._see(envelope_id, now)
 
-    def delivered(self, seat: NodeKey, number: int, envelope_id: EnvelopeId) -> bool:
+    def delivered(self, seat: NodeKey, number: int, envelope_id: EnvelopeId, now: float) -> bool:
         """A seat sent envelope ``number``. True when it is new to us.
 
         Raises:
@@ -148,12 +156,12 @@ class Intake:
         if envelope_id in self._seen:
             self._counters.duplicates_dropped += 1
             return False
-        self._see(envelope_id)
+        self._see(envelope_id, now)
         return True
 
     def forget(self, envelope_id: EnvelopeId) -> None:
         """What a seat delivered under this id was no good: take it from anyone else who offers it."""
-        self._seen.discard(envelope_id)
+        self._seen.pop(envelope_id, None)
 
     def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool, closing: bool = False) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
@@ -167,17 +175,26 @@ class Intake:
         if log is None:
             return
         self._check_number(frame.first_number + len(frame.ids))
-        grace = CLOSING_GRACE_SECONDS if closing else HIDDEN_GRACE_SECONDS
         for offset, envelope_id in enumerate(frame.ids):
             if envelope_id not in self._seen and not self._note_unseen(seat, log, envelope_id, now):
                 # Not noted as known either: the gap in its numbering brings it back later.
                 log.last_number = max(log.last_number, frame.first_number + offset)
                 continue
             log.know(frame.first_number + offset, envelope_id)
-            if audited and envelope_id not in self._suspects and len(self._suspects) < SUSPECTS_MAX:
-                self._suspects[envelope_id] = now + grace
-                self._agenda.set_earlier(("hidden", self._tag), now + grace)
+            if audited:
+                self._suspect(envelope_id, now, closing=closing)
         self._watch_gap(seat, log, now)
+
+    def _suspect(self, envelope_id: EnvelopeId, now: float, *, closing: bool) -> None:
+        """A seat that is none of ours named an id: see later whether ours did."""
+        since, grace = now, HIDDEN_GRACE_SECONDS
+        if closing:
+            since, grace = self._seen.get(envelope_id, now), CLOSING_GRACE_SECONDS
+            if now - since < HIDDEN_GRACE_SECONDS:
+                return  # too young for a verdict, and no time is left
+        if envelope_id not in self._suspects and len(self._suspects) < SUSPECTS_MAX:
+            self._suspects[envelope_id] = _Suspect(since, now + grace)
+            self._agenda.set_earlier(("hidden", self._tag), now + grace)
 
     def _note_unseen(self, seat: NodeKey, log: SeatLog, envelope_id: EnvelopeId, now: float) -> bool:
         unseen = self._unseen.get(envelope_id)
@@ -242,22 +259,31 @@ class Intake:
         wait = min(PULL_RETRY_SECONDS_MAX, PULL_RETRY_SECONDS * 2.0 ** min(max(0, log.stalls - 2), 10))
         self._agenda.set(("gap", self._tag, seat), now + wait)
 
-    def hidden_by(self, own_seats: list[NodeKey], now: float) -> list[tuple[NodeKey, EnvelopeId]]:
-        """Which of our seats never named an id that another seat did, after time enough to exchange it."""
+    def hidden_by(self, own_seats: dict[NodeKey, float], now: float) -> list[tuple[NodeKey, EnvelopeId]]:
+        """Which of our seats never named an id that another seat did, after time enough to exchange it.
+
+        ``own_seats``: since when each serves us. One that came later, or of whose numbers some are still missing here,
+        is not judged.
+        """
         found = []
-        for envelope_id, due_at in list(self._suspects.items()):
-            if due_at > now + _EPSILON:
+        judged = {
+            seat: since
+            for seat, since in own_seats.items()
+            if seat in self.logs and self.logs[seat].contiguous == self.logs[seat].last_number
+        }
+        for envelope_id, suspect in list(self._suspects.items()):
+            if suspect.due_at > now + _EPSILON:
                 continue
             del self._suspects[envelope_id]
-            if envelope_id not in self._seen:
-                continue
-            found += [
-                (seat, envelope_id)
-                for seat in own_seats
-                if seat in self.logs and envelope_id not in self.logs[seat].ids
-            ]
+            if envelope_id in self._seen:
+                found += [
+                    (seat, envelope_id)
+                    for seat, since in judged.items()
+                    if since <= suspect.since and envelope_id not in self.logs[seat].ids
+                ]
         if self._suspects:
-            self._agenda.set_earlier(("hidden", self._tag), min(self._suspects.values()))
+            due_at = min(suspect.due_at for suspect in self._suspects.values())
+            self._agenda.set_earlier(("hidden", self._tag), due_at)
         self._counters.hidden_ids_found += len(found)
         return found
 
@@ -272,8 +298,8 @@ class Intake:
         if log.contiguous < log.last_number and not self._agenda.is_set(name):
             self._agenda.set(name, now + UNSEEN_PULL_DELAY_SECONDS)
 
-    def _see(self, envelope_id: EnvelopeId) -> None:
-        self._seen.add(envelope_id)
+    def _see(self, envelope_id: EnvelopeId, now: float) -> None:
+        self._seen[envelope_id] = now
         self._drop_unseen(envelope_id)
 
     def _check_number(self, number: int) -> None:

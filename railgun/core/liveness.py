@@ -23,6 +23,8 @@ from railgun.types import PeerKey
 GRID_SECONDS: Final = 0.25
 PATIENT_INTERVALS: Final = 1.25
 """Of two peers that watch each other one asks, and the other asks only when that one's pulse is late."""
+ASLEEP_SECONDS: Final = 1.0
+"""A deadline that comes so late means that this machine itself did not run: answers may wait unread."""
 _EPSILON: Final = 1e-6
 
 
@@ -34,6 +36,7 @@ class _Watch:
     asked_of_us_at: float
     """When the peer last sent anything but the answer to a pulse of ours."""
     sequence: int = 0
+    next_pulse_at: float = 0.0
     oldest_unanswered_at: float | None = None
     is_suspect: bool = False
 
@@ -98,8 +101,7 @@ class Liveness:
             watch.oldest_unanswered_at = None
             watch.dead_seconds = DEAD_SECONDS
             watch.is_suspect = False
-            if watch.interval_seconds > PULSE_SECONDS:  # else the next pulse's deadline replaces this one in time
-                self._agenda.cancel(("silence", peer))
+            self._agenda.cancel(("silence", peer))
         if not answer:
             watch.asked_of_us_at = now
 
@@ -132,13 +134,21 @@ class Liveness:
                 self._agenda.set(("pulse", peer), self._on_grid(max(quiet_until, now) + GRID_SECONDS / 2))
                 return None
         watch.sequence += 1
+        if watch.oldest_unanswered_at is not None and now > watch.next_pulse_at + ASLEEP_SECONDS:
+            watch.oldest_unanswered_at = now
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
-            self._agenda.set(("silence", peer), now + min(watch.dead_seconds, _first_look(watch.interval_seconds)))
+            if watch.dead_seconds < DEAD_SECONDS or watch.interval_seconds > PULSE_SECONDS:
+                self._agenda.set(("silence", peer), now + min(watch.dead_seconds, PULSE_SECONDS))
+        elif not self._agenda.is_set(("silence", peer)):
+            # Most pulses are answered before the next: only now is a look at the silence worth a deadline.
+            look_at = watch.oldest_unanswered_at + min(watch.dead_seconds, SUSPECT_SECONDS)
+            self._agenda.set(("silence", peer), max(now, look_at))
         if watch.dead_seconds == PROBE_SECONDS:
-            self._agenda.set(("pulse", peer), now + PROBE_SECONDS / 2)  # one of the two may be lost
+            watch.next_pulse_at = now + PROBE_SECONDS / 2  # one of the two may be lost
         else:
-            self._agenda.set(("pulse", peer), self._on_grid(now + watch.interval_seconds))
+            watch.next_pulse_at = self._on_grid(now + watch.interval_seconds)
+        self._agenda.set(("pulse", peer), watch.next_pulse_at)
         return watch.sequence
 
     def silence_due(self, peer: PeerKey, now: float) -> bool:
@@ -147,6 +157,9 @@ class Liveness:
         if watch is None or watch.oldest_unanswered_at is None:
             return False
         deadline = watch.oldest_unanswered_at + watch.dead_seconds
+        if now > deadline + ASLEEP_SECONDS:
+            watch.oldest_unanswered_at = now
+            deadline = now + watch.dead_seconds
         if now + _EPSILON < deadline:
             suspect_at = watch.oldest_unanswered_at + SUSPECT_SECONDS
             watch.is_suspect = now + _EPSILON >= suspect_at
@@ -163,8 +176,3 @@ class Liveness:
         """The nearest moment of the grid, so that a second's interval stays one."""
         phase = self._phase or 0.0
         return round((at - phase) / GRID_SECONDS) * GRID_SECONDS + phase
-
-
-def _first_look(interval_seconds: float) -> float:
-    """How long after an unanswered pulse to look: where pulses follow every second anyway, when it grows suspect."""
-    return SUSPECT_SECONDS if interval_seconds <= PULSE_SECONDS else PULSE_SECONDS

@@ -111,16 +111,19 @@ class SeatExchanger:
         self._agenda.set_earlier(("exchange", self._tag), now + OPEN_RETRY_SECONDS)
 
     def opened_by(self, seat: NodeKey, now: float) -> bool:
-        """A relay told us of the tag, or answered. False when too many take part already."""
+        """A relay told us of the tag, or answered. False when too many take part already.
+
+        It may have restarted: what it was known to hold it may hold no longer, and is told again.
+        """
         other = self._others.get(seat)
         if other is None:
             if len(self._others) >= SEATS_LINKED_MAX:
                 return False
             other = self._others[seat] = _Other()
         other.has_opened = True
-        other.announced_through = 0
         other.compared_at = -1e9
         other.asks = 0
+        self._announce_again(seat, other)
         self._agenda.set_earlier(("exchange", self._tag), now)
         return True
 
@@ -237,6 +240,11 @@ class SeatExchanger:
             out.append(SendFrame(tuple(compare), self._frame(())))
         self._agenda.set_earlier(("exchange", self._tag), next_at)
 
+    def _announce_again(self, seat: NodeKey, other: _Other) -> None:
+        other.announced_through = 0
+        for held in self._store.since(1):
+            held.holders.discard(seat)
+
     def _unannounced(self, seat: NodeKey, other: _Other) -> list[EnvelopeId]:
         ids: list[EnvelopeId] = []
         for held in self._store.since(other.announced_through + 1):
@@ -263,9 +271,7 @@ class SeatExchanger:
             if other.mismatches >= MISMATCHES_BEFORE_RESET:
                 # Nothing under way explains the difference: announce everything again.
                 other.mismatches = 0
-                other.announced_through = 0
-                for held in self._store.since(1):
-                    held.holders.discard(seat)
+                self._announce_again(seat, other)
             else:
                 other.compared_at = -1e9
             self._agenda.set_earlier(("exchange", self._tag), now + SEAT_EXCHANGE_SECONDS)

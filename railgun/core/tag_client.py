@@ -67,6 +67,8 @@ class ClientContext:
 class _Attachment:
     wanted: SubscriptionMode
     acknowledged: SubscriptionMode | None = None
+    since: float = 0.0
+    """When it was acknowledged first; a change of mode does not count."""
     asked_at: float = -1e9
     asks: int = 0
 
@@ -282,6 +284,8 @@ class TagClient:
         self.intake.subscribed(seat, frame.incarnation, frame.last_number, now)
         attachment = self._attachments.get(seat)
         if attachment is not None and attachment.wanted is frame.mode:
+            if attachment.acknowledged is None:
+                attachment.since = now
             attachment.acknowledged = frame.mode
             attachment.asked_at, attachment.asks = -1e9, 0
             self._avoided.pop(seat, None)
@@ -291,9 +295,9 @@ class TagClient:
         if frame.seats_hash != self._seats_hash:
             self._context.views_differ(peer, now, out)
 
-    def deliver(self, peer: PeerKey, frame: Deliver, envelope_id: EnvelopeId) -> bool:
+    def deliver(self, peer: PeerKey, frame: Deliver, envelope_id: EnvelopeId, now: float) -> bool:
         """An envelope of this tag arrived. True when it is new."""
-        fresh = self.intake.delivered(NodeKey(peer), frame.number, envelope_id)
+        fresh = self.intake.delivered(NodeKey(peer), frame.number, envelope_id, now)
         if fresh:
             self._context.counters.envelopes_received += 1
         return fresh
@@ -338,7 +342,7 @@ class TagClient:
 
     def publish(self, envelope_id: EnvelopeId, envelope: bytes, reference: object, now: float, out: Effects) -> None:
         """Publish our own envelope. ``reference`` comes back in `Progress`."""
-        self.intake.note_own(envelope_id)
+        self.intake.note_own(envelope_id, now)
         outgoing = Outgoing(envelope_id, envelope, reference, now)
         self.publisher.publish(outgoing, self.attached, self.committee, now, out)
 
@@ -378,7 +382,8 @@ class TagClient:
                 pass
 
     def _find_hidden(self, now: float, out: Effects) -> None:
-        for hider, envelope_id in self.intake.hidden_by(self.attached, now):
+        own = {seat: self._attachments[seat].since for seat in self.attached}
+        for hider, envelope_id in self.intake.hidden_by(own, now):
             detail = f"hid envelope {envelope_id.hex()}"
             out.append(PenalisePeer(PeerKey(hider), RefusalCode.CONFLICT, detail, 5))
 

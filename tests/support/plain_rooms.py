@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from railgun.core.assembly import build_client, build_relay
 from railgun.core.client import ClientMachine
 from railgun.core.effects import Effect, Notification
+from railgun.core.relay import RelayMachine
 from railgun.core.room_port import RoomOutcome, SealRequest, TagPlan, TagPurpose
 from railgun.crypto.epoch import EpochKeys, day_of, derive_epoch_keys, epoch_start, first_day_secret
 from railgun.network import NetworkParameters
@@ -97,25 +99,37 @@ class SeededEntropy:
         return self._random.randbytes(count)
 
 
+def _fresh_entropy(seed: bytes, starts: Iterator[int]) -> SeededEntropy:
+    """Other bytes at each start of a node: incarnations and nonces must never repeat."""
+    return SeededEntropy(seed + next(starts).to_bytes(4, "big"))
+
+
 def plain_machines() -> RotationMachines:
     """The real relay and client machines with plain rooms."""
 
     def relay(spec: RelaySpec) -> MachineFactory:
-        return lambda persisted: build_relay(
-            seed=spec.seed,
-            contact=spec.contact,
-            network=spec.network,
-            bootstrap=spec.contacts[:1],
-            entropy=SeededEntropy(spec.seed),
-            chooser=random.Random(spec.seed),
-        )
+        starts = itertools.count()
+
+        def make(persisted: Any) -> RelayMachine:
+            return build_relay(
+                seed=spec.seed,
+                contact=spec.contact,
+                network=spec.network,
+                bootstrap=spec.contacts[:1],
+                entropy=_fresh_entropy(spec.seed, starts),
+                chooser=random.Random(spec.seed),
+            )
+
+        return make
 
     def client(spec: ClientSpec) -> MachineFactory:
+        starts = itertools.count()
+
         def make(persisted: Any) -> ClientMachine:
             machine = build_client(
                 network=spec.network,
                 bootstrap=spec.contacts[:1],
-                entropy=SeededEntropy(spec.seed),
+                entropy=_fresh_entropy(spec.seed, starts),
                 chooser=random.Random(spec.seed),
             )
             room = PlainRoom(spec.room.room_id, spec.room.secret, spec.network, spec.room.committee_size)

@@ -51,9 +51,9 @@ class Lab:
 
 def test_an_envelope_is_new_once() -> None:
     lab = Lab(A, B)
-    assert lab.intake.delivered(A, 1, eid(1))
-    assert not lab.intake.delivered(B, 1, eid(1))
-    assert not lab.intake.delivered(A, 1, eid(1))
+    assert lab.intake.delivered(A, 1, eid(1), 0.0)
+    assert not lab.intake.delivered(B, 1, eid(1), 0.0)
+    assert not lab.intake.delivered(A, 1, eid(1), 0.0)
     assert lab.counters.duplicates_dropped == 2
 
 
@@ -61,16 +61,16 @@ def test_an_id_unseen_for_300_ms_is_pulled_and_one_that_arrives_is_not() -> None
     lab = Lab(A, B)
     lab.digest(B, 1, 7, 8)
     assert lab.until(0.299) == []
-    lab.intake.delivered(A, 1, eid(7))
+    lab.intake.delivered(A, 1, eid(7), 0.0)
     assert lab.until(0.3) == [(B, Pull(TAG, (), (eid(8),)))]
-    lab.intake.delivered(B, 2, eid(8))
+    lab.intake.delivered(B, 2, eid(8), 0.0)
     assert lab.until(5.0) == []
     assert lab.intake.waiting_for == 0
 
 
 def test_own_envelopes_are_never_pulled() -> None:
     lab = Lab(A)
-    lab.intake.note_own(eid(1))
+    lab.intake.note_own(eid(1), 0.0)
     lab.digest(A, 1, 1)
     assert lab.until(1.0) == []
 
@@ -97,12 +97,12 @@ def test_an_id_that_nobody_brings_is_given_up_until_it_is_named_again() -> None:
 
 def test_a_pulse_s_number_shows_a_gap_and_it_is_pulled_by_number() -> None:
     lab = Lab(A)
-    lab.intake.delivered(A, 1, eid(1))
-    lab.intake.delivered(A, 3, eid(3))
+    lab.intake.delivered(A, 1, eid(1), 0.0)
+    lab.intake.delivered(A, 3, eid(3), 0.0)
     lab.intake.pulse(A, 5, 10.0)
     assert lab.until(10.3) == [(A, Pull(TAG, (2, 4, 5), ()))]
     for number in (2, 4, 5):
-        lab.intake.delivered(A, number, eid(number))
+        lab.intake.delivered(A, number, eid(number), 0.0)
     assert lab.until(20.0) == []
     assert lab.intake.position(A) == (FIRST, 6)
 
@@ -118,7 +118,7 @@ def test_a_seat_that_claims_numbers_it_never_brings_is_asked_ever_more_rarely() 
 
 def test_a_restarted_seat_numbers_afresh() -> None:
     lab = Lab(A)
-    lab.intake.delivered(A, 1, eid(1))
+    lab.intake.delivered(A, 1, eid(1), 0.0)
     assert lab.intake.position(A) == (FIRST, 2)
     lab.intake.subscribed(A, b"inc-two!", 3, 1.0)
     assert lab.intake.position(A) == (b"inc-two!", 1)
@@ -128,7 +128,7 @@ def test_a_restarted_seat_numbers_afresh() -> None:
 def test_a_first_envelope_that_overtakes_the_answer_counts() -> None:
     lab = Lab()
     lab.intake.expect(A)
-    lab.intake.delivered(A, 1, eid(1))
+    lab.intake.delivered(A, 1, eid(1), 0.0)
     lab.intake.subscribed(A, FIRST, 1, 0.1)
     lab.linked = [A]
     assert lab.until(5.0) == []
@@ -137,31 +137,41 @@ def test_a_first_envelope_that_overtakes_the_answer_counts() -> None:
 def test_an_id_that_only_another_seat_names_was_hidden() -> None:
     lab = Lab(A, B, C)
     lab.digest(C, 1, 1, audited=True)
-    lab.intake.delivered(C, 1, eid(1))
+    lab.intake.delivered(C, 1, eid(1), 0.0)
     lab.digest(B, 1, 1)
-    assert lab.intake.hidden_by([A, B], 2.9) == []
-    assert lab.intake.hidden_by([A, B], 3.0) == [(A, eid(1))]
-    assert lab.intake.hidden_by([A, B], 9.0) == []
+    own = {A: 0.0, B: 0.0}
+    assert lab.intake.hidden_by(own, 11.9) == []
+    assert lab.intake.hidden_by(own, 12.0) == [(A, eid(1))]
+    assert lab.intake.hidden_by(own, 99.0) == []
     assert lab.counters.hidden_ids_found == 1
+
+
+def test_a_seat_that_came_later_or_whose_numbers_are_still_missing_is_not_accused() -> None:
+    lab = Lab(A, B, C)
+    lab.digest(C, 1, 1, audited=True)
+    lab.intake.delivered(C, 1, eid(1), 0.0)
+    lab.intake.pulse(B, 5, 1.0)
+    assert lab.intake.hidden_by({A: 0.1, B: 0.0}, 12.0) == []
 
 
 def test_an_id_under_which_no_envelope_came_accuses_nobody() -> None:
     lab = Lab(A, C)
     lab.digest(C, 1, 1, audited=True)
-    assert lab.intake.hidden_by([A], 3.0) == []
+    assert lab.intake.hidden_by({A: 0.0}, 12.0) == []
 
 
-def test_at_a_tag_s_end_little_time_is_left_to_name_an_id() -> None:
+def test_at_a_tag_s_end_only_what_came_long_before_is_judged() -> None:
     lab = Lab(A, C)
-    lab.intake.digest(C, Digest(TAG, 1, (eid(1),)), 0.0, audited=True, closing=True)
-    lab.intake.delivered(C, 1, eid(1))
-    assert lab.intake.hidden_by([A], 1.5) == [(A, eid(1))]
+    lab.intake.delivered(C, 1, eid(1), 5.0)
+    lab.intake.delivered(C, 2, eid(2), 50.0)
+    lab.intake.digest(C, Digest(TAG, 1, (eid(1), eid(2), eid(3))), 60.0, audited=True, closing=True)
+    assert lab.intake.hidden_by({A: 0.0}, 61.5) == [(A, eid(1))]
 
 
 def test_numbers_beyond_what_a_tag_can_hold_are_malformed() -> None:
     lab = Lab(A)
     with pytest.raises(MalformedInput):
-        lab.intake.delivered(A, TAG_IDS_MAX + 1, eid(1))
+        lab.intake.delivered(A, TAG_IDS_MAX + 1, eid(1), 0.0)
     with pytest.raises(MalformedInput):
         lab.digest(A, TAG_IDS_MAX, 1, 2)
     lab.intake.pulse(A, 2**32 - 1, 0.0)
@@ -187,7 +197,7 @@ def test_ids_beyond_the_bound_come_back_as_gaps() -> None:
     for first in range(0, total, 512):
         lab.digest(A, first + 1, *range(first, first + 512))
     for number in range(UNSEEN_PER_SEAT_MAX):
-        lab.intake.delivered(A, number + 1, eid(number))
+        lab.intake.delivered(A, number + 1, eid(number), 0.0)
     pulls = [pull for tick in range(20) for _, pull in lab.until(0.3 + tick)]
     assert {number for pull in pulls for number in pull.numbers} >= set(
         range(UNSEEN_PER_SEAT_MAX + 1, UNSEEN_PER_SEAT_MAX + 200)
@@ -196,9 +206,9 @@ def test_ids_beyond_the_bound_come_back_as_gaps() -> None:
 
 def test_what_was_no_good_may_come_again_from_another_seat() -> None:
     lab = Lab(A, B)
-    assert lab.intake.delivered(A, 1, eid(1))
+    assert lab.intake.delivered(A, 1, eid(1), 0.0)
     lab.intake.forget(eid(1))
-    assert lab.intake.delivered(B, 1, eid(1))
+    assert lab.intake.delivered(B, 1, eid(1), 0.0)
 
 
 def test_frames_of_seats_never_asked_are_ignored() -> None:

@@ -139,10 +139,16 @@ def test_the_shortest_of_all_users_intervals_holds_and_nothing_is_left_behind() 
     assert (len(run.liveness), len(run.agenda)) == (0, 0)
 
 
-def test_a_machine_that_slept_accuses_nobody() -> None:
-    run = Run(None, SMALL)
-    run.until(5.0)
-    run.liveness.heard(SMALL, run.now, answer=True)
-    run.now = 500.0
-    run.until(510.0)
+@pytest.mark.parametrize("interval", [1.0, 5.0])
+def test_a_machine_that_slept_accuses_nobody(interval: float) -> None:
+    run = Run(None, SMALL, interval)
+    run.until(10.0)
+    run.drop_next_pulses = 1
+    while run.drop_next_pulses:
+        run.until(run.now + 0.02)
+    run.now += 500.0
+    run.until(run.now + 20.0)
     assert run.dead_at is None
+    run.answers_until = run.now
+    run.until(run.now + 20.0)
+    assert run.dead_at is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from railgun.core.effects import SendPulse
+from railgun.core.effects import Effect, SendPulse
 from railgun.errors import RefusalCode
 from railgun.limits import FILL_SECONDS
+from railgun.types import PeerKey
 from railgun.wire.frames import (
     Deliver,
     Digest,
@@ -25,7 +26,7 @@ def test_a_seat_links_to_the_other_seats_and_tells_them_of_the_tag() -> None:
     lab = RelayLab(committee_size=3)
     lab.subscribe(lab.connect_client(0))
     assert set(lab.others) <= set(lab.seat.linked_for)
-    assert all(lab.machine.connector.is_wanted(key) for key in lab.others)
+    assert all(lab.machine.connector.is_wanted(PeerKey(key)) for key in lab.others)
     opened = lab.connect_relay(lab.others[0])
     assert frames_to(opened, lab.others[0], SeatOpen) == [SeatOpen(lab.descriptor, lab.seats_hash, True)]
 
@@ -106,12 +107,12 @@ def test_silence_is_death_and_is_told_too() -> None:
     client = lab.connect_client(0)
     lab.subscribe(client)
     lab.open_with_all()
-    told = []
+    told: list[SeatDown] = []
     while lab.now < 12.0 and not told:
         fired = lab.machine.agenda.take_due(lab.now)
         for name in fired:
             if name[:1] in (("pulse",), ("silence",)):
-                out: list = []
+                out: list[Effect] = []
                 lab.machine._due(name, lab.now, out)
                 told += frames_to(out, client, SeatDown)
                 for effect in out:
@@ -287,3 +288,18 @@ def test_frames_for_unknown_tags_and_from_unknown_peers_do_nothing() -> None:
     assert refusals(lab.publish(client, seal(lab.keys, 1))) == ["UNKNOWN_TAG"]
     lab.lose(client)
     assert lab.frame(client, Publish(seal(lab.keys, 1), bytes(8), None)) == []
+
+
+def test_a_seat_that_lost_its_memory_is_told_again_what_it_once_held() -> None:
+    lab = RelayLab(committee_size=3)
+    client = lab.connect_client(0)
+    lab.subscribe(client)
+    lab.open_with_all()
+    other, envelope = lab.others[0], seal(lab.keys, 1)
+    lab.publish(client, envelope)
+    lab.frame(other, lab.receipt_of(other, id_of(envelope)))
+    lab.lose(other)
+    lab.connect_relay(other)
+    effects = lab.frame(other, SeatOpen(lab.descriptor, lab.seats_hash, True))
+    effects += lab.until(lab.now + 0.01)
+    assert [item.ids for item in frames_to(effects, other, SeatExchange)] == [(id_of(envelope),)]
