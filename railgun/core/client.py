@@ -40,7 +40,7 @@ from railgun.core.events import (
 )
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
-from railgun.core.notifications import ClockCorrected
+from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
 from railgun.core.room_port import Room, RoomOutcome, SealRequest
 from railgun.core.tag_client import ClientContext, TagClient
@@ -380,10 +380,14 @@ class ClientMachine:
         request = leaving.request
         keys = request.keys or (room.sending_keys(self.clock.wall(now)) if self.clock.was_read else None)
         tag = None if keys is None else self.tags.get(keys.tag)
-        if keys is None or tag is None:
+        if keys is None or tag is None or tag.publisher.is_full:
             waiting = self._waiting.setdefault(room.room_id, [])
-            if len(waiting) < WAITING_REQUESTS_MAX and not isinstance(leaving.reference, DecoyReference):
+            if isinstance(leaving.reference, DecoyReference):
+                return
+            if len(waiting) < WAITING_REQUESTS_MAX:
                 waiting.append(leaving)
+            else:
+                out.append(Notify(NotSent(room.room_id, request.reference)))
             return
         nonce = self._entropy.random_bytes(NONCE_BYTES)
         envelope = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)

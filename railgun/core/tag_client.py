@@ -149,6 +149,8 @@ class TagClient:
             del self._linked_for[seat]
             self._context.connector.release(("tag", self.tag), seat)
         self._watch(now)
+        for until in self._avoided.values():
+            self._context.agenda.set_earlier(("settle", self.tag), max(until, now))
         self._entries(now, out)
 
     def _ranked(self) -> list[Ad]:
@@ -324,7 +326,6 @@ class TagClient:
                 attachment.acknowledged = None  # it restarted, or closed the tag: show it again
             elif frame.ids is None and attachment.acknowledged is None and frame.code is not RefusalCode.OUTSIDE_WINDOW:
                 self._avoided[seat] = now + wait
-                self._context.agenda.set_earlier(("settle", self.tag), now + wait)
             self.settle(now, out)
         if frame.code is RefusalCode.NOT_A_SEAT:
             self._context.views_differ(peer, now, out)
