@@ -26,8 +26,13 @@ class End:
         self.ups = 0
         self.downs: list[str] = []
         self.sent: list[bytes] = []
-        carrier = DtlsCarrier(lambda data: self.sent.append(bytes(data)), is_server=is_listener)
+        self.has_sent = asyncio.Event()
+        carrier = DtlsCarrier(self._send, is_server=is_listener)
         self.association = Association(carrier, self, GuardedTimers(loop, self.errors.append), loop.time)
+
+    def _send(self, data: bytes) -> None:
+        self.sent.append(bytes(data))
+        self.has_sent.set()
 
     def association_up(self) -> None:
         self.ups += 1
@@ -74,9 +79,13 @@ async def test_both_come_up_and_carry_messages() -> None:
     assert (dialler.ups, listener.ups) == (1, 1)
     dialler.association.send_reliable(FRAMES_STREAM, b"frame" * 1_000)
     listener.association.send_unreliable(PULSE_STREAM, b"pulse")
-    while dialler.sent or listener.sent or not dialler.association.is_idle or not listener.association.is_idle:
-        pump(dialler, listener)
-        await asyncio.sleep(0.005)
+    pump(dialler, listener)
+    async with asyncio.timeout(5):
+        while not dialler.association.is_idle or not listener.association.is_idle:
+            # The last packet may wait for company before it is acknowledged.
+            listener.has_sent.clear()
+            await listener.has_sent.wait()
+            pump(dialler, listener)
     assert listener.messages == [(FRAMES_STREAM, b"frame" * 1_000)]
     assert dialler.messages == [(PULSE_STREAM, b"pulse")]
     listener.association.close()
