@@ -30,7 +30,7 @@ class End:
         carrier = DtlsCarrier(self._send, is_server=is_listener)
         self.association = Association(carrier, self, GuardedTimers(loop, self.errors.append), loop.time)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes | bytearray) -> None:
         self.sent.append(bytes(data))
         self.has_sent.set()
 
