@@ -214,6 +214,11 @@ KEY_REQUESTS_MAX: Final = 512
 INBOUND_SESSIONS_MAX: Final = 8_192
 """Megolm sessions kept to read with; the oldest that sent nothing lately is dropped."""
 INBOUND_SESSIONS_PER_DEVICE_MAX: Final = 64
+DEVICE_NAME_BYTES_MAX: Final = 128
+DEVICE_LINK_SECONDS: Final = 900.0
+"""How long a link to a new device is good: two people's time to compare three numbers, and the rooms' to travel."""
+DEVICE_LINK_AGAIN_SECONDS: Final = 5.0
+"""What is said on a link is said again this often, until the other end goes on."""
 KEY_REQUEST_AGE_MAX_SECONDS: Final = 86_400
 """Older requests are repetitions: relays keep envelopes for an epoch and a little, and who asks goes on asking."""
 KEY_REQUEST_SENDERS_MAX: Final = 16

@@ -289,7 +289,7 @@ class Conversation:
             return Received(ReceiveOutcome.DUPLICATE)
         except CryptoError:
             return Received(ReceiveOutcome.REFUSED, detail="it does not decrypt")
-        if decrypted.author in state.removed:
+        if decrypted.author in state.removed or decrypted.author in state.revoked:
             return Received(ReceiveOutcome.REFUSED, detail="its author was removed")
         seen = self.sessions.mark_seen(decrypted)
         name = message_id(decrypted.author, body)

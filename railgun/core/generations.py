@@ -130,14 +130,14 @@ class Generations:
 
     def sending_generation(self, state: RosterState, start: int) -> GenerationState | None:
         """What to send under: the greatest g, then the smallest c, that we hold and that excludes all who were
-        removed (and, if there is one, all who left); None where there is none, and sends wait."""
+        removed (and, if there is one, all who left or were revoked); None where there is none, and sends wait."""
         day = day_of(start)
         usable = [
             generation
             for generation in live_generations(state, day)
             if self.keys(generation, start) is not None and excludes(generation, state.removed)
         ]
-        best = [generation for generation in usable if excludes(generation, state.left)]
+        best = [generation for generation in usable if excludes(generation, (*state.left, *state.revoked))]
         return next(iter(best or usable), None)
 
     def newest_held(self, state: RosterState, start: int) -> GenerationState | None:
@@ -196,7 +196,7 @@ class Generations:
         """The next generation, made in the epoch that starts at ``start``, without those in ``removing`` and all who
         are out already. Name it in an entry, `deliver` it, drop it."""
         base = state.generations[-1]
-        gone = {*state.removed, *state.left} - set(base.excluded) - set(removing)
+        gone = {*state.out} - set(base.excluded) - set(removing)
         secret = entropy.random_bytes(SECRET_BYTES)
         named = NamedGeneration(
             base.generation + 1,
@@ -216,7 +216,7 @@ class Generations:
         admins = state.admins
         if device not in admins:
             return None
-        day, out = day_of(start), (*state.removed, *state.left)
+        day, out = day_of(start), state.out
         fit = [generation for generation in live_generations(state, day) if excludes(generation, out)]
         if fit and max(generation.first_day for generation in fit) + GENERATION_LIVE_DAYS - 1 > day:
             return None

@@ -306,7 +306,7 @@ def check_admission(post: JoinPost, state: RosterState, me: DeviceKey, wall: flo
     check_join_proof(post.room, post.device, post.certificate, post.proof)
     if post.prekey is not None and (post.prekey.device != post.device or not prekey_is_genuine(post.prekey)):
         raise PeerError(RefusalCode.BAD_SIGNATURE, "prekey")
-    if post.device in state.removed or post.device in state.left:
+    if post.device in state.out:
         raise PeerError(RefusalCode.BAD_PROOF, "a device that is out stays out", penalty_points=0)
     invite = next((invite for invite in state.invites if invite.invite_key == post.proof.invite_key), None)
     again = state.member(post.device) is not None

@@ -125,6 +125,18 @@ class MemberRoom:
     def room_id(self) -> RoomId:
         return self.roster.room
 
+    @property
+    def me(self) -> OwnDevice:
+        return self._me
+
+    @property
+    def tools(self) -> RoomTools:
+        return self._tools
+
+    def epoch_start(self, wall: float) -> int:
+        """Unix second at which the open epoch started."""
+        return self._start(wall)
+
     def state(self, wall: float) -> RosterState:
         """What the roster says today."""
         return self.roster.state(int(wall) // SECONDS_PER_DAY)
@@ -221,13 +233,26 @@ class MemberRoom:
 
     def leave(self, wall: float) -> RoomOutcome:
         """Tell the room that this device is out. The caller erases what is here."""
-        before = self.state(wall)
-        number, previous = self.roster.next_place(self._me.device)
-        result = self.roster.append(
-            self._me.seed, LeaveEntry(self.room_id, self._me.device, number, previous, int(wall))
+        return self.file(
+            lambda number, previous: LeaveEntry(self.room_id, self._me.device, number, previous, int(wall)), wall
         )
+
+    def file(
+        self, make_entry: Callable[[int, bytes], LaterEntry], wall: float, prekeys: tuple[PrekeyRecord, ...] = ()
+    ) -> RoomOutcome:
+        """File an entry of ours (made with its number and the hash before it), and tell all who were in before.
+
+        Raises:
+            NotMember, UsageError: as `Roster.append`.
+        """
+        before = self.state(wall)
+        result = self.roster.append(self._me.seed, make_entry(*self.roster.next_place(self._me.device)))
         outcome = RoomOutcome(list(result.writes))
-        outcome.add(self._spread((result.added[0].data,), (), before, wall))
+        for record in prekeys:
+            outcome.writes += self.roster.insert_prekey(record)
+        outcome.add(self._spread((result.added[0].data,), prekeys, before, wall))
+        if self.state(wall).member(self._me.device) is not None:
+            outcome.add(self._roster_changed(self.state(wall), forked=False))
         return outcome
 
     def _renew(

@@ -44,6 +44,7 @@ from railgun.wire.roster import (
     PrekeyRecord,
     Removal,
     RemoveEntry,
+    RevokeEntry,
 )
 
 TABLE = "roster_entries"
@@ -203,7 +204,7 @@ class Roster:
         """Entries of ``author`` that some removal names as its last, and those before them."""
         found: set[bytes] = set()
         for stored in self._by_hash.values():
-            if not isinstance(stored.entry, RemoveEntry):
+            if not isinstance(stored.entry, (RemoveEntry, RevokeEntry)):
                 continue
             for target in stored.entry.targets:
                 digest = target.last_hash
@@ -385,7 +386,18 @@ class Roster:
             return
         if isinstance(entry, AddEntry) and not (state.settings.closed or entry.admin or entry.request is None):
             return
+        if isinstance(entry, AddEntry) and not entry.admin and self._is_own(entry):
+            return
+        if isinstance(entry, RevokeEntry):
+            own = next(member.root for member in state.members if member.device == entry.author)
+            if all(target.device in state.devices_of(own) for target in entry.targets):
+                return
         raise NotMember("only an admin of the room may do this")
+
+    def _is_own(self, entry: AddEntry) -> bool:
+        """Whether the author lets in another device of its own person."""
+        member = self._resolve().state.member(entry.author)
+        return member is not None and entry.request is not None and entry.request.invite_key == member.root
 
 
 def _rank(record: PrekeyRecord) -> tuple[int, bytes, bytes]:

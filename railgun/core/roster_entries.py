@@ -124,13 +124,18 @@ def open_entry(data: bytes) -> StoredEntry:
 
 def sign_join_request(device_seed: bytes, invite_key_seed: bytes, request: JoinRequest) -> JoinProof:
     """Sign a join request as the device and with the invite's key (seeds of 32 bytes)."""
-    body = JOIN_REQUESTS.encode(request)
-    return JoinProof(
-        request.invite_key,
-        request.time,
-        sign(device_seed, JOIN_LABEL, body),
-        sign(invite_key_seed, INVITE_USE_LABEL, body),
-    )
+    by_device, by_invite = sign_as_joiner(device_seed, request), sign_as_invite(invite_key_seed, request)
+    return JoinProof(request.invite_key, request.time, by_device, by_invite)
+
+
+def sign_as_joiner(device_seed: bytes, request: JoinRequest) -> bytes:
+    """The device's half of a join proof, 64 bytes."""
+    return sign(device_seed, JOIN_LABEL, JOIN_REQUESTS.encode(request))
+
+
+def sign_as_invite(seed: bytes, request: JoinRequest) -> bytes:
+    """The other half, 64 bytes: by the invite's key, or by the root of the person whose device it is."""
+    return sign(seed, INVITE_USE_LABEL, JOIN_REQUESTS.encode(request))
 
 
 def check_join_proof(room: RoomId, device: DeviceKey, certificate: bytes, proof: JoinProof) -> None:

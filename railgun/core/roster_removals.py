@@ -42,11 +42,14 @@ Pins = dict[DeviceKey, Pin]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is settled: pins of removed devices, admins with their distance from the creator, chains that count."""
+    """What is settled: pins of removed devices, admins with their distance from the creator, chains that count.
+
+    ``revoked``: those among the pinned that their own person put out, not an admin."""
 
     pins: Pins
     admins: dict[DeviceKey, int]
     chains: Chains
+    revoked: frozenset[DeviceKey] = frozenset()
 
 
 class Chains:

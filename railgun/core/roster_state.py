@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from railgun.core.roster_entries import StoredEntry
+from railgun.core.roster_persons import OWN_DEVICES_PER_AUTHOR_MAX, own_root, with_revocations
 from railgun.core.roster_removals import Pin, Standing, Tree, settle
 from railgun.limits import INVITES_LIVE_MAX, LOBBY_LINGER_SECONDS, ROOM_DEVICES_MAX
 from railgun.types import DeviceKey, RoomId, RootKey
@@ -87,6 +88,7 @@ class Fork:
 class RosterState:
     """A roster on one UTC day. Every tuple is in ascending order of its key, so that peers compare alike.
 
+    ``removed`` were put out by admins, ``revoked`` by another device of their person, ``left`` went themselves.
     ``settings`` are those of the day asked for; ``schedule`` holds (from day, settings), ascending, for others.
     """
 
@@ -101,6 +103,16 @@ class RosterState:
     invites: tuple[InviteState, ...]
     generations: tuple[GenerationState, ...]
     forks: tuple[Fork, ...]
+    revoked: tuple[DeviceKey, ...] = ()
+
+    @property
+    def out(self) -> tuple[DeviceKey, ...]:
+        """All who are out for good, whoever said so; ascending."""
+        return tuple(sorted((*self.removed, *self.left, *self.revoked)))
+
+    def devices_of(self, root: RootKey) -> tuple[DeviceKey, ...]:
+        """A person's devices that are in, ascending."""
+        return tuple(member.device for member in self.members if member.root == root)
 
     @property
     def admins(self) -> tuple[DeviceKey, ...]:
@@ -153,11 +165,12 @@ def resolve(room: RoomId, creation: StoredEntry, tree: Tree) -> Resolved:
     first = creation.entry
     if not isinstance(first, CreateEntry):
         raise ValueError("a roster starts with its creation entry")
-    standing = settle(room, first.author, tree)
+    standing = with_revocations(settle(room, first.author, tree), creation, tree)
     schedule = _schedule(first, standing)
     grants = _Grants(creation, standing, schedule)
-    removed, left = tuple(sorted(standing.pins)), _left(grants.distances, standing)
-    gone = {*removed, *left}
+    removed = tuple(sorted(device for device in standing.pins if device not in standing.revoked))
+    left = _left(grants.distances, standing)
+    gone = {*standing.pins, *left}
     members = tuple(
         member for member in (grants.member(device) for device in sorted(grants.distances)) if member.device not in gone
     )
@@ -173,6 +186,7 @@ def resolve(room: RoomId, creation: StoredEntry, tree: Tree) -> Resolved:
         invites=grants.invites(),
         generations=_generations(creation, standing),
         forks=_forks(tree, standing.pins),
+        revoked=tuple(sorted(standing.revoked)),
     )
     return Resolved(first, standing, state)
 
@@ -206,7 +220,10 @@ class _Grants:
         self._named: dict[bytes, list[tuple[DeviceKey, InviteEntry]]] = {}
         self._users: dict[bytes, dict[DeviceKey, int]] = {}
         self._waiting: dict[bytes, list[StoredEntry]] = {}
+        self._roots: dict[DeviceKey, set[RootKey]] = {}
+        self._own: dict[tuple[DeviceKey, RootKey], list[StoredEntry]] = {}
         self._unread = [creation.author]
+        self._vouch(creation, creation.author)
         while self._unread:
             self._read(self._unread.pop())
         self.distances = self._measure(creation.author)
@@ -236,9 +253,28 @@ class _Grants:
             return True
         return not settings_on(self._schedule, time // SECONDS_PER_DAY).closed
 
+    def _vouch(self, stored: StoredEntry, device: DeviceKey) -> None:
+        """``device`` was let in as a device of this root's: it may let in others of it."""
+        if stored.certificate is not None:
+            root = stored.certificate.root_key
+            self._roots.setdefault(device, set()).add(root)
+            for waiting in self._own.pop((device, root), ()):
+                self._grant(waiting)
+
     def _read(self, author: DeviceKey) -> None:
+        own_devices: set[DeviceKey] = set()
         for stored in self._standing.chains.of(author):
             entry = stored.entry
+            root = None if author in self._standing.admins else own_root(stored)
+            if root is not None and isinstance(entry, AddEntry):
+                own_devices.add(entry.device)
+                if len(own_devices) > OWN_DEVICES_PER_AUTHOR_MAX:
+                    own_devices.discard(entry.device)
+                elif root in self._roots.get(author, ()):
+                    self._grant(stored)
+                else:
+                    self._own.setdefault((author, root), []).append(stored)
+                continue
             if isinstance(entry, InviteEntry) and self._may_invite(author, entry.time):
                 self._named.setdefault(entry.invite_key, []).append((author, entry))
                 for waiting in self._waiting.pop(entry.invite_key, ()):
@@ -254,6 +290,8 @@ class _Grants:
         if not isinstance(entry, AddEntry):
             return
         self._edges.setdefault(entry.author, []).append(entry.device)
+        if own_root(stored) is None or entry.author in self._standing.admins:
+            self._vouch(stored, entry.device)
         if entry.request is not None:
             users = self._users.setdefault(entry.request.invite_key, {})
             users[entry.device] = max(entry.time, users.get(entry.device, 0))

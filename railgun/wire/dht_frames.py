@@ -70,6 +70,4 @@ DhtAsk: TypeAlias = Union[DhtFind, DhtPut]
 DhtReply: TypeAlias = Union[DhtFound, DhtHeld, DhtDeclined]
 
 DHT_ASKS: Final[Codec[DhtAsk]] = Codec({1: DhtFind, 2: DhtPut}, bytes_max=DHT_FRAME_BYTES_MAX)
-DHT_REPLIES: Final[Codec[DhtReply]] = Codec(
-    {1: DhtFound, 2: DhtHeld, 3: DhtDeclined}, bytes_max=DHT_FRAME_BYTES_MAX
-)
+DHT_REPLIES: Final[Codec[DhtReply]] = Codec({1: DhtFound, 2: DhtHeld, 3: DhtDeclined}, bytes_max=DHT_FRAME_BYTES_MAX)

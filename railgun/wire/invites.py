@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -34,7 +35,9 @@ NO_LINK: Final = "this is no invite link: it should start with railgun://join/ o
 
 
 @dataclass(frozen=True, slots=True)
-class _Contact:
+class Contact:
+    """A relay, as links name it."""
+
     node_key: Annotated[NodeKey, Bytes(32)]
     certificate_hash: Annotated[bytes, Bytes(32)]
     addresses: Annotated[tuple[Address, ...], Array(AddressShape(), INVITE_CONTACT_ADDRESSES_MAX, 1)]
@@ -45,7 +48,7 @@ class _Invite:
     network: Annotated[NetworkId, Bytes(32)]
     room: Annotated[RoomId, Bytes(32)]
     seed: Annotated[bytes, Bytes(32)] = field(repr=False)
-    contacts: Annotated[tuple[_Contact, ...], Array(Nested(_Contact), INVITE_CONTACTS_MAX)]
+    contacts: Annotated[tuple[Contact, ...], Array(Nested(Contact), INVITE_CONTACTS_MAX)]
 
 
 _INVITES: Final[Codec[_Invite]] = Codec({1: _Invite}, bytes_max=INVITE_BYTES_MAX)
@@ -68,15 +71,45 @@ class Invite:
     contacts: tuple[RelayContact, ...]
 
 
+def pack_contacts(contacts: Sequence[RelayContact]) -> tuple[Contact, ...]:
+    """Relays as links name them."""
+    return tuple(Contact(c.node_key, c.certificate_hash, c.addresses) for c in contacts)
+
+
+def contacts_of(contacts: Sequence[Contact]) -> tuple[RelayContact, ...]:
+    """The relays that a link names."""
+    return tuple(RelayContact(c.node_key, c.addresses, c.certificate_hash) for c in contacts)
+
+
+def spell_text(data: bytes) -> str:
+    """Unpadded base64url of the data and its checksum."""
+    return base64.urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
+
+
+def read_text(text: str) -> bytes:
+    """What `spell_text` spelt. Raises MalformedInput where the text is too long, mistyped or cut short."""
+    if len(text) > INVITE_LINK_CHARACTERS_MAX:
+        raise MalformedInput("too long for a link")
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedInput(MISTYPED) from error
+    data, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
+    # The last character may carry spare bits: two spellings of one link would defeat comparison.
+    if _checksum(data) != checksum or base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != text:
+        raise MalformedInput(MISTYPED)
+    return data
+
+
 def format_invite(invite: Invite, web_page: str | None = None) -> str:
     """The link; under ``web_page`` (``https://...``, without ``#``) the one that opens in a browser.
 
     Raises:
         ValueError: a field does not fit.
     """
-    contacts = tuple(_Contact(c.node_key, c.certificate_hash, c.addresses) for c in invite.contacts)
-    data = _INVITES.encode(_Invite(invite.network, invite.room, invite.seed, contacts))
-    text = base64.urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
+    text = spell_text(
+        _INVITES.encode(_Invite(invite.network, invite.room, invite.seed, pack_contacts(invite.contacts)))
+    )
     if web_page is None:
         return LINK_PREFIX + text
     if not web_page.startswith(WEB_PREFIX) or "#" in web_page:
@@ -99,22 +132,14 @@ def parse_invite(link: str) -> Invite:
         text = text.partition("#")[2]
     else:
         raise MalformedInput(NO_LINK)
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedInput(MISTYPED) from error
-    data, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
-    # The last character may carry spare bits: two spellings of one link would defeat comparison.
-    if _checksum(data) != checksum or base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != text:
-        raise MalformedInput(MISTYPED)
+    data = read_text(text)
     try:
         found = _INVITES.decode(data)
     except MalformedInput as error:
         raise MalformedInput(
             f"the invite link is whole, but not for this version of Rail Gun: {error.detail}"
         ) from error
-    contacts = tuple(RelayContact(c.node_key, c.addresses, c.certificate_hash) for c in found.contacts)
-    return Invite(found.network, found.room, found.seed, contacts)
+    return Invite(found.network, found.room, found.seed, contacts_of(found.contacts))
 
 
 def _checksum(data: bytes) -> bytes:

@@ -239,7 +239,16 @@ class GenerationEntry(_Chained):
     generation: GenerationField
 
 
-LaterEntry: TypeAlias = AddEntry | RemoveEntry | InviteEntry | SettingsEntry | LeaveEntry | GenerationEntry
+@dataclass(frozen=True)
+class RevokeEntry(_Chained):
+    """Other devices of the author's own person are out for good. It takes no admin, and names no generation."""
+
+    targets: Annotated[tuple[Removal, ...], Array(Nested(Removal), ROSTER_REMOVALS_PER_ENTRY_MAX, 1)]
+
+
+LaterEntry: TypeAlias = (
+    AddEntry | RemoveEntry | InviteEntry | SettingsEntry | LeaveEntry | GenerationEntry | RevokeEntry
+)
 Entry: TypeAlias = CreateEntry | LaterEntry
 
 ENTRIES: Final[Codec[Entry]] = Codec(
@@ -251,6 +260,7 @@ ENTRIES: Final[Codec[Entry]] = Codec(
         5: SettingsEntry,
         6: LeaveEntry,
         7: GenerationEntry,
+        8: RevokeEntry,
     },
     bytes_max=ROSTER_ENTRY_BYTES_MAX - 128,
 )

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from railgun.core.persistence import Write
 from railgun.core.roster import Roster
+from railgun.core.roster_entries import sign_entry
 from railgun.core.roster_state import RosterState
 from railgun.errors import NotMember
-from railgun.wire.roster import RoomSettings
+from railgun.wire.roster import NO_HASH, Removal, RevokeEntry, RoomSettings
 from tests.support import rosters as r
 
-PEOPLE = [r.Device(f"person {index}") for index in range(6)]
+PEOPLE = [
+    *(r.Device(f"person {index}") for index in range(4)),
+    r.Device("second of 1", person="person 1"),
+    r.Device("second of 0", person="person 0"),
+]
 SEEDS = [bytes([index]) * 32 for index in range(2)]
 ACTIONS = (
     "add",
@@ -29,6 +34,11 @@ ACTIONS = (
     "generation",
     "fork",
     "sync",
+    "add own",
+    "add own",
+    "revoke",
+    "revoke",
+    "forged revocation",
 )
 
 steps = st.lists(
@@ -69,6 +79,15 @@ def act(action: str, roster: Roster, author: r.Device, other: r.Device, next_ros
         )
     elif action == "leave":
         r.leave(roster, author)
+    elif action == "add own":
+        r.add_own(roster, author, other)
+    elif action == "revoke":
+        r.revoke(roster, author, other)
+    elif action == "forged revocation":
+        number, previous = roster.next_place(author.key)
+        removals = (roster.removal_of(other.key), Removal(PEOPLE[1].key, 0, NO_HASH))
+        entry = RevokeEntry(roster.room, author.key, number, previous, r.NOON, removals)
+        roster.insert(sign_entry(author.seed, entry).data)
     elif action == "generation":
         r.new_generation(roster, author, 2, base, other)
     else:
@@ -101,9 +120,11 @@ def test_the_union_resolves_alike_in_any_order(
 
 def check_sense(state: RosterState) -> None:
     assert set(state.admins) <= set(state.devices)
-    assert not set(state.devices) & {*state.removed, *state.left}
+    assert not set(state.devices) & set(state.out)
+    assert len(set(state.out)) == len(state.out)
+    assert not set(state.revoked) & set(state.admins)
     assert list(state.devices) == sorted(state.devices)
-    assert len(state.devices) + len(state.removed) + len(state.left) >= 1
+    assert len(state.devices) + len(state.out) >= 1
 
 
 @given(steps, st.booleans())

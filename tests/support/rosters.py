@@ -27,6 +27,7 @@ from railgun.wire.roster import (
     NamedGeneration,
     PrekeyRecord,
     RemoveEntry,
+    RevokeEntry,
     RoomSettings,
     SettingsEntry,
 )
@@ -40,9 +41,10 @@ SESSIONS = VodozemacSessions()
 
 @dataclass(frozen=True)
 class Device:
-    """One test person's only device."""
+    """A test person's device; the only one, unless ``person`` names another device whose root is the same."""
 
     name: str
+    person: str = ""
 
     @property
     def seed(self) -> bytes:
@@ -54,7 +56,7 @@ class Device:
 
     @property
     def root(self) -> RootIdentity:
-        return root_identity(keyed_hash(None, "test/root", self.name.encode()))
+        return root_identity(keyed_hash(None, "test/root", (self.person or self.name).encode()))
 
     @property
     def prekey_secret(self) -> bytes:
@@ -131,6 +133,28 @@ def join_proof(roster: Roster, device: Device, invite_seed: bytes, time: int = N
     return sign_join_request(
         device.seed, invite_seed, JoinRequest(roster.room, device.key, device.certificate, key, time)
     )
+
+
+def own_proof(roster: Roster, device: Device, time: int = NOON) -> JoinProof:
+    """What lets a device in beside another of its person: its own word and its root's."""
+    root = device.root
+    request = JoinRequest(roster.room, device.key, device.certificate, bytes(root.root_key), time)
+    return sign_join_request(device.seed, root.signing_key[:32], request)
+
+
+def add_own(roster: Roster, author: Device, device: Device, *, admin: bool = False) -> InsertResult:
+    """Another device of the author's person."""
+    number, previous = roster.next_place(author.key)
+    proof = own_proof(roster, device)
+    entry = AddEntry(roster.room, author.key, number, previous, NOON, device.key, device.certificate, admin, proof)
+    return roster.append(author.seed, entry)
+
+
+def revoke(roster: Roster, author: Device, *targets: Device) -> InsertResult:
+    """The author's own other devices are out."""
+    number, previous = roster.next_place(author.key)
+    removals = tuple(roster.removal_of(target.key) for target in targets)
+    return roster.append(author.seed, RevokeEntry(roster.room, author.key, number, previous, NOON, removals))
 
 
 def add_by_invite(
