@@ -131,6 +131,7 @@ class TagClient:
 
     def settle(self, now: float, out: Effects) -> None:
         """Bring links and subscriptions to what they should be. Idempotent; call after any change."""
+        self._avoided = {seat: until for seat, until in self._avoided.items() if now + 1e-6 < until}
         ranked = self._ranked()
         desired = self._desired(ranked, now)
         wanted = self._want_links(ranked, desired, now, out)
@@ -150,7 +151,7 @@ class TagClient:
             self._context.connector.release(("tag", self.tag), seat)
         self._watch(now)
         for until in self._avoided.values():
-            self._context.agenda.set_earlier(("settle", self.tag), max(until, now))
+            self._context.agenda.set_earlier(("settle", self.tag), until)
         self._entries(now, out)
 
     def _ranked(self) -> list[Ad]:
@@ -161,20 +162,11 @@ class TagClient:
 
     def _desired(self, ranked: list[Ad], now: float) -> list[Ad]:
         """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all."""
-        live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and not self._is_avoided(ad.node_key, now)]
+        live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and ad.node_key not in self._avoided]
         return (live or ranked)[:ATTACHED]
 
     def _is_dead(self, seat: NodeKey, now: float) -> bool:
         return self._context.connector.is_failing(seat, now)
-
-    def _is_avoided(self, seat: NodeKey, now: float) -> bool:
-        until = self._avoided.get(seat)
-        if until is None:
-            return False
-        if now + 1e-6 < until:
-            return True
-        del self._avoided[seat]
-        return False
 
     def _want_links(self, ranked: list[Ad], desired: list[Ad], now: float, out: Effects) -> dict[NodeKey, Ad]:
         """Links to the two that serve us, to those before them that are tried again, and to one more where one of

@@ -179,6 +179,19 @@ def test_a_seat_that_refuses_is_passed_over_for_a_while(code: RefusalCode) -> No
     assert modes(lab.until(21.0), primary) == [PRIMARY]
 
 
+def test_a_refusing_seat_that_dies_meanwhile_keeps_nobody_busy() -> None:
+    lab = ClientLab()
+    primary = lab.ranked[0]
+    lab.connect(primary)
+    lab.frame(primary, Refused(RefusalCode.BUSY, lab.tag.tag, None, 2_000))
+    lab.lose(primary)
+    fired = 0
+    while lab.now < 5.0 and fired < 200:
+        fired += 1
+        lab.until(min(5.0, max(lab.now, lab._timer.at) + 1e-4))
+    assert fired < 100
+
+
 def test_a_seat_that_forgot_the_tag_is_shown_it_again_at_once() -> None:
     lab = ClientLab()
     primary, secondary = lab.attach()
