@@ -55,6 +55,12 @@ def add(subparsers: Any) -> None:
         help="over how long the messages are spread, once all have joined",
     )
     parser.add_argument(
+        "--cover",
+        choices=("off", "steady", "strict"),
+        default="steady",
+        help="decoys that hide when members speak; strict sends on ticks alone, so that messages wait",
+    )
+    parser.add_argument(
         "--evidence", metavar="DIR", help="write each process's own account there, from which the totals recompute"
     )
     parser.add_argument(
@@ -84,6 +90,7 @@ def run(context: Context) -> int:
         duration_seconds=given.duration_seconds,
         evidence=None if given.evidence is None else Path(given.evidence),
         stay=given.stay,
+        cover=given.cover,
     )
     printer = context.printer
     table = LiveTable(printer.progress_stream)

@@ -14,7 +14,7 @@ from tests.support.processes import Lab
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     "init", "network create", "network show", "node", "room create", "room list", "room invite", "room members",
-    "room remove", "room leave", "join", "send", "tail", "status", "committee", "demo", "bench fanout",
+    "room remove", "room leave", "join", "send", "tail", "status", "committee", "demo", "bench fanout", "bench dht",
     "sim committee", "sim rotation", "config check",
 ]  # fmt: skip
 

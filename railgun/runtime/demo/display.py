@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from railgun.runtime.demo.result import DemoResult, Latencies, promises_kept
+from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, promises_kept
 from railgun.runtime.demo.run import Progress, Running
 from railgun.runtime.percentiles import percentile
 
@@ -80,7 +80,8 @@ def summary(result: DemoResult) -> str:
         f"{result.receipts.complete} of {result.sent} messages got receipts of {result.receipts.needed} of "
         f"{result.receipts.of} seats.",
         f"Envelopes of a wrong size seen by relays: {_shown(result.wrong_size_on_wire)}.",
-        f"Deliveries by relay: {', '.join(_shown(count) for count in result.per_relay_deliveries)} "
+        _cover_line(result.cover),
+        f"Deliveries by relay, decoys included: {', '.join(_shown(count) for count in result.per_relay_deliveries)} "
         f"(the busiest {_shown(result.load_max_over_mean)} times the mean).",
         "All promises kept." if promises_kept(result) else "A PROMISE WAS BROKEN.",
     ]
@@ -106,6 +107,14 @@ def _rotations_line(result: DemoResult) -> str:
     if result.rotations is None:
         return "Rotations were not measured."
     return f"The committee rotated {result.rotations} times; {_shown(result.seats_changed)} seats changed hands."
+
+
+def _cover_line(cover: CoverFigures) -> str:
+    decoys = "decoys were not measured" if cover.decoys_sent is None else f"members sent {cover.decoys_sent} decoys"
+    line = f"Cover {cover.mode}: {decoys}."
+    if cover.wait_p95_seconds is None:
+        return line
+    return f"{line} One message in twenty waits {cover.wait_p95_seconds:g} s or longer for its tick."
 
 
 def _latencies_line(latencies: Latencies) -> str:

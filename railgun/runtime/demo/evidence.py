@@ -12,7 +12,8 @@ Owns: the records' kinds and fields, writing and reading them. Must not know: wh
     sent       number, id, receipts, of: send returned
     unsent     number, reason: send failed
     received   number, id, at: a message at the application
-    ended      the drain is over: deliveries and wrong_size_on_wire of a relay
+    ended      the drain is over: deliveries and wrong_size_on_wire of a relay; cover, decoys_sent and
+               wait_p95_seconds of a member
 
 Times are in seconds of the machine's monotonic clock, which all processes share.
 """

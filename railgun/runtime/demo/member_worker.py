@@ -26,6 +26,7 @@ from railgun.types import SizeClass
 if TYPE_CHECKING:
     from railgun.runtime.peer import Peer
     from railgun.runtime.room import Room
+    from railgun.runtime.status import RoomStatusView
     from railgun.runtime.workers import Message
 
 STATUS_SECONDS = 0.2
@@ -50,7 +51,9 @@ class DemoMember:
         async for order in self._orders:
             match order["kind"]:
                 case "create":
-                    room = await self._peer.create_room(order["name"], committee_size=order["committee"])
+                    room = await self._peer.create_room(
+                        order["name"], committee_size=order["committee"], cover=order["cover"]
+                    )
                     self._enter(room)
                     self._orders.tell("invited", link=room.invite(uses=order["uses"]))
                 case "join":
@@ -110,7 +113,10 @@ class DemoMember:
 
     async def _end(self) -> None:
         await self._sends.aclose()
-        self._recorder.record("ended")
+        cover = self._status().cover
+        self._recorder.record(
+            "ended", cover=cover.mode, decoys_sent=cover.decoys_sent, wait_p95_seconds=cover.wait_p95_seconds
+        )
         self._orders.tell("ended")
 
     # --- what the demo waits for ----------------------------------------------------------------
@@ -130,11 +136,13 @@ class DemoMember:
         self._state = state
         self._orders.tell("state", **state)
 
+    def _status(self) -> RoomStatusView:
+        return next(view for view in self._peer.status().rooms if view.room_id == self._entered.room_id)
+
     def _view(self) -> dict[str, Any]:
-        status = self._peer.status()
-        room = next(view for view in status.rooms if view.room_id == self._entered.room_id)
+        room = self._status()
         return {
-            "relays_known": status.relays_known,
+            "relays_known": self._peer.status().relays_known,
             "members": room.members,
             "start": room.epoch_start,
             "epochs_seen": room.epochs_seen,

@@ -132,7 +132,12 @@ class DemoNetwork:
         self.phase = "joining the room"
         creator, *others = self.members
         made = await creator.ask(
-            "create", "invited", name=ROOM_NAME, committee=options.committee, uses=max(1, len(others))
+            "create",
+            "invited",
+            name=ROOM_NAME,
+            committee=options.committee,
+            cover=options.cover,
+            uses=max(1, len(others)),
         )
         await asyncio.gather(*(member.ask("join", "joined", link=made["link"]) for member in others))
         self.phase = "settling"

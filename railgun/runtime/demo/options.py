@@ -20,6 +20,9 @@ MESSAGES_MAX: Final = 10_000
 DURATION_SECONDS_MAX: Final = 86_400.0
 DRAIN_SECONDS: Final = 15.0
 """How long after the duration messages may still arrive."""
+STRICT_DRAIN_SECONDS: Final = 60.0
+"""The same in a room under strict cover, where a message waits for its ticks, and one of 64 KiB for many."""
+COVER_MODES: Final = ("off", "steady", "strict")
 SIZES: Final = 3
 
 
@@ -35,6 +38,7 @@ class DemoOptions:
         epoch_seconds, overlap_seconds: of the network made for the demo.
         duration_seconds: from when all have joined and the first committee is up.
         evidence: a directory for each process's own account, or None.
+        cover: what hides when members speak: off, steady or strict.
         stay: keep the network up afterwards, until Ctrl-C.
 
     Raises:
@@ -50,12 +54,15 @@ class DemoOptions:
     duration_seconds: float = 90.0
     evidence: Path | None = None
     stay: bool = False
+    cover: str = "steady"
 
     def __post_init__(self) -> None:
         _check("--relays", self.relays, 1, RELAYS_MAX)
         _check("--members", self.members, 2, MEMBERS_MAX)
         _check("--messages", self.messages, 1, MESSAGES_MAX)
         _check("--committee", self.committee, COMMITTEE_MIN, COMMITTEE_MAX)
+        if self.cover not in COVER_MODES:
+            raise UsageError(f"--cover {self.cover}: one of {', '.join(COVER_MODES)}, please")
         if not math.isfinite(self.duration_seconds):
             raise UsageError("--duration-seconds must be a number of seconds")
         _check("--duration-seconds", self.duration_seconds, 1, DURATION_SECONDS_MAX)
@@ -77,6 +84,11 @@ class DemoOptions:
     def seats(self) -> int:
         """n: how many seats a committee has when all relays count."""
         return min(self.committee, self.relays)
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long after the duration messages may still arrive."""
+        return STRICT_DRAIN_SECONDS if self.cover == "strict" else DRAIN_SECONDS
 
     @property
     def receipts_needed(self) -> int:

@@ -19,6 +19,22 @@ class Receipts:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverFigures:
+    """What hid when members spoke.
+
+    Attributes:
+        mode: off, steady or strict.
+        decoys_sent: by all members, from when they joined.
+        wait_p95_seconds: in strict, how long one in twenty envelopes waits for its tick; not part of the object that
+            ``--json`` prints.
+    """
+
+    mode: str
+    decoys_sent: int | None
+    wait_p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Latencies:
     """Milliseconds from the call of send to the recipient's application. None where nothing was delivered."""
 
@@ -41,7 +57,8 @@ class DemoResult:
         rotations: boundaries between epochs that all members crossed within the duration.
         seats_changed: seats that the committee before a boundary did not have, summed over these boundaries.
         latency_ms_by_size: by the envelope's bytes.
-        per_relay_deliveries: envelopes handed to members within the run, pulls included, in the relays' start order.
+        per_relay_deliveries: envelopes handed to members within the run, pulls and decoys included, as a relay cannot
+            tell decoys from messages; in the relays' start order. They can add up to more than ``delivered``.
         load_max_over_mean: of these.
         seconds: from the start of the first process to the end of the drain.
     """
@@ -61,11 +78,14 @@ class DemoResult:
     latency_ms_by_size: dict[str, Latencies]
     per_relay_deliveries: list[int | None]
     load_max_over_mean: float | None
+    cover: CoverFigures
     seconds: float | None
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
-        return asdict(self)
+        found = asdict(self)
+        del found["cover"]["wait_p95_seconds"]
+        return found
 
 
 def promises_kept(result: DemoResult) -> bool:

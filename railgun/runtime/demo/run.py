@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from railgun.runtime.demo.evidence import prepare_directory
 from railgun.runtime.demo.network import DemoNetwork, Process
-from railgun.runtime.demo.options import DRAIN_SECONDS, DemoOptions
+from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.plan import plan
 from railgun.runtime.demo.result import DemoResult
 from railgun.runtime.demo.totals import totals
@@ -162,9 +162,9 @@ async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally) -> No
     await asyncio.sleep(at + options.duration_seconds - time.monotonic())
     await asyncio.gather(*(member.ask("over", "over") for member in network.members))
     tally.progress.phase = "draining"
-    deadline = time.monotonic() + DRAIN_SECONDS
+    deadline = time.monotonic() + options.drain_seconds
     try:
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(options.drain_seconds):
             await tally.wait_all_arrived()
     except TimeoutError:
         pass  # what is missing is counted as lost

@@ -11,7 +11,7 @@ from typing import Final
 
 from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
 from railgun.runtime.demo.options import DemoOptions
-from railgun.runtime.demo.result import DemoResult, Latencies, Receipts
+from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, Receipts
 from railgun.runtime.percentiles import percentile
 from railgun.types import ENVELOPE_SIZES_BYTES
 
@@ -52,6 +52,14 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         latency_ms_by_size={str(size): _latencies(calls, members, (size,)) for size in ENVELOPE_SIZES_BYTES},
         per_relay_deliveries=deliveries,
         load_max_over_mean=_max_over_mean(deliveries),
+        cover=CoverFigures(
+            mode=options.cover,
+            decoys_sent=_summed([_at(account, "ended", "decoys_sent") for account in members]),
+            wait_p95_seconds=max(
+                (wait for account in members if (wait := _at(account, "ended", "wait_p95_seconds")) is not None),
+                default=None,
+            ),
+        ),
         seconds=None if seconds is None else round(seconds, DECIMALS),
     )
 

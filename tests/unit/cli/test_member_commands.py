@@ -211,3 +211,17 @@ def test_the_rotation_simulation(railgun: Commands) -> None:
     assert railgun(*words).result["trace_digest"] == found["trace_digest"]
     assert railgun(*words, "--seed", "2").result["trace_digest"] != found["trace_digest"]
     assert "two peers for each" in railgun("sim", "rotation", "--peers", "3", "--rooms", "2").complaint
+
+
+def test_the_measurement_of_the_dht(railgun: Commands) -> None:
+    words = ("bench", "dht", "--nodes", "20", "--json")
+    ran = railgun(*words)
+    found = ran.checked("bench-dht")
+    assert ran.status == 0
+    assert 0 < found["p50_ms"] <= found["p95_ms"] < 500
+    assert found["success"] >= 0.999
+    assert found["hops"] > 0
+    assert found["messages_per_lookup"] >= 2
+    slow = railgun(*words, "--rtt-ms", "400")
+    assert (slow.status, slow.checked("bench-dht")["p95_ms"] >= 500) == (1, True)
+    assert "from 1000 to 100000" in railgun("bench", "dht", "--lookups", "10").complaint

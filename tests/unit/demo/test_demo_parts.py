@@ -37,6 +37,7 @@ OPTIONS = DemoOptions(relays=2, members=3, messages=1, committee=3)
         ({"committee": 8}, "--committee"),
         ({"epoch_seconds": 5}, "--epoch-seconds"),
         ({"overlap_seconds": 6}, "--overlap-seconds"),
+        ({"cover": "some"}, "--cover"),
         ({"duration_seconds": 0.0}, "--duration-seconds"),
         ({"duration_seconds": float("nan")}, "--duration-seconds"),
     ],
@@ -111,7 +112,7 @@ def member(index: int, *records: dict[str, Any]) -> list[dict[str, Any]]:
         {"kind": "epoch", "start": 20, "seats": ["b", "d", "f"]},
         {"kind": "over", "epochs_seen": 3},
         {"kind": "epoch", "start": 30, "seats": ["x", "y", "z"]},
-        {"kind": "ended"},
+        {"kind": "ended", "cover": "steady", "decoys_sent": 4 + index, "wait_p95_seconds": None},
     ]
 
 
@@ -152,6 +153,9 @@ def test_totals_of_a_demo_in_which_all_went_well() -> None:
     assert result.latency_ms_by_size["65536"].p50 is None
     assert result.per_relay_deliveries == [30, 10]
     assert result.load_max_over_mean == 1.5
+    assert result.as_json()["cover"] == {"mode": "steady", "decoys_sent": 5 + 6 + 7}
+    assert "18 decoys" in summary(result)
+    assert "tick" not in summary(result)
     assert promises_kept(result)
     check_schema("demo", result.as_json())
 
@@ -194,6 +198,27 @@ def test_unmeasured_is_null_and_no_promise_is_kept_by_it() -> None:
     assert not promises_kept(result)
     check_schema("demo", result.as_json())
     assert "not measured" in summary(result)
+
+
+def test_decoys_of_which_one_member_says_nothing_are_unmeasured() -> None:
+    partial = accounts()
+    partial[3].pop()
+    result = totals(OPTIONS, partial, 1.0)
+    assert result.cover.decoys_sent is None
+    check_schema("demo", result.as_json())
+    assert "not measured decoys" not in summary(result)
+
+
+def test_strict_cover_is_told_with_its_wait_and_given_time_for_it() -> None:
+    options = DemoOptions(relays=2, members=3, messages=1, committee=3, cover="strict")
+    assert options.drain_seconds > DemoOptions().drain_seconds
+    strict = accounts()
+    for account in strict[2:]:
+        account[-1] |= {"cover": "strict", "wait_p95_seconds": 1.5}
+    result = totals(options, strict, 1.0)
+    assert "1.5 s" in summary(result)
+    assert result.as_json()["cover"] == {"mode": "strict", "decoys_sent": 18}
+    check_schema("demo", result.as_json())
 
 
 def test_a_wrong_size_breaks_the_promise() -> None:
