@@ -224,13 +224,15 @@ class Seat:
             held = self.store.get(envelope_id)
             if held is None:
                 continue
-            held.holders.add(receipt.seat)
             if receipt.seat in held.receipts:
-                continue  # passed on before: restarted seats may have got an envelope from each other, in a circle
+                # Passed on before: restarted seats may have got an envelope from each other, in a circle.
+                held.holders.add(receipt.seat)
+                continue
             if not is_ranked:
                 if held.unranked_receipts >= UNRANKED_RECEIPTS_MAX:
-                    continue
+                    continue  # anyone can make keys, and sign with each
                 held.unranked_receipts += 1
+            held.holders.add(receipt.seat)
             held.receipts[receipt.seat] = receipt
             for publisher in held.publishers:
                 forward[publisher] = None

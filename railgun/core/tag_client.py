@@ -323,7 +323,8 @@ class TagClient:
             self._context.views_differ(peer, now, out)
         if frame.ids is None:
             return []
-        if frame.code is RefusalCode.TOO_LATE:
+        if frame.code is RefusalCode.TOO_LATE and self._context.clock.wall(now) >= self.window.end:
+            # Not before: sealed again it would go to the same seats, and one that lies could keep us at it for ever.
             return self.publisher.too_late(frame.ids)
         self.publisher.refused(frame.ids, 1.0 if frame.retry_after_ms is None else wait, now)
         return []

@@ -205,13 +205,28 @@ def test_a_seat_that_forgot_the_tag_is_shown_it_again_at_once() -> None:
 def test_what_came_too_late_is_sealed_again_in_the_open_epoch() -> None:
     lab = ClientLab()
     primary, secondary = lab.attach()
+    lab.until(399.0)
+    over = lab.tag
+    (frame,) = frames_to(lab.say(1), primary, Publish)
+    lab.until(400.5)
+    assert lab.tag is not over
+    refused = Refused(RefusalCode.TOO_LATE, over.tag, (id_of(frame.envelope),), None)
+    lab.frame(primary, refused)
+    assert lab.machine.counters.resealed == 1
+    assert (len(over.publisher), len(lab.tag.publisher)) == (0, 1)
+    lab.frame(secondary, refused)
+    assert lab.machine.counters.resealed == 1
+
+
+def test_a_seat_that_calls_an_open_epoch_over_does_not_set_its_client_going() -> None:
+    lab = ClientLab()
+    primary, secondary = lab.attach()
     (frame,) = frames_to(lab.say(1), primary, Publish)
     effects = lab.frame(primary, Refused(RefusalCode.TOO_LATE, lab.tag.tag, (id_of(frame.envelope),), None))
-    assert lab.machine.counters.resealed == 1
-    (again,) = frames_to(effects, primary, Publish)
-    assert again.envelope != frame.envelope
-    effects = lab.frame(secondary, Refused(RefusalCode.TOO_LATE, lab.tag.tag, (id_of(frame.envelope),), None))
     assert sent(effects, Publish) == []
+    assert lab.machine.counters.resealed == 0
+    again = lab.until(1.5)
+    assert [item.envelope for item in frames_to(again, secondary, Publish)] == [frame.envelope]
 
 
 def test_garbage_of_a_seat_is_penalised_and_a_member_s_garbage_is_not() -> None:

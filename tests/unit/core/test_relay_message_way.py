@@ -7,7 +7,9 @@ import pytest
 from railgun.core.effects import SendPulse
 from railgun.core.events import PulseReceived
 from railgun.core.relay_limits import RelayLimits
-from railgun.crypto.receipts import sign_tag_descriptor, verify_receipt
+from railgun.core.seat import UNRANKED_RECEIPTS_MAX
+from railgun.crypto.receipts import sign_receipt, sign_tag_descriptor, verify_receipt
+from railgun.crypto.signing import public_key_of, signing_key_of
 from railgun.types import NodeKey, SizeClass
 from railgun.wire.frames import (
     Deliver,
@@ -144,6 +146,22 @@ def test_a_receipt_that_another_seat_passes_on_has_to_prove_itself() -> None:
     assert frames_to(effects, client, Receipt) == []
     assert refusals(effects) == ["BAD_SIGNATURE"]
     assert frames_to(lab.frame(lab.others[0], good), client, Receipt) == [good]
+
+
+def test_receipts_of_ever_more_keys_fill_no_memory() -> None:
+    lab = RelayLab()
+    lab.subscribe(lab.connect_client(0))
+    lab.open_with_all()
+    envelope = seal(lab.keys, 1)
+    lab.frame(lab.others[0], SeatPush(envelope))
+    (held,) = lab.machine.seats[lab.keys.tag].store.since(1)
+    for number in range(50):
+        seed = number.to_bytes(32, "big")
+        key = NodeKey(public_key_of(seed))
+        signature = sign_receipt(signing_key_of(seed), lab.keys.tag, (held.envelope_id,), key)
+        lab.frame(lab.others[0], Receipt(lab.keys.tag, (held.envelope_id,), key, signature))
+    assert len(held.receipts) <= UNRANKED_RECEIPTS_MAX
+    assert len(held.holders) <= UNRANKED_RECEIPTS_MAX + 1
 
 
 def test_receipts_do_not_run_in_circles() -> None:
