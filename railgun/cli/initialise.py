@@ -29,7 +29,11 @@ def add(subparsers: Any) -> None:
         "unless one is given.",
     )
     parser.add_argument("--relay", action="store_true", help="make a relay's profile, for `railgun node`")
-    parser.add_argument("--name", metavar="NAME", help="how others see this member, up to 64 characters")
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="what this device calls itself in its own output, up to 64 characters; others see its key",
+    )
     parser.add_argument(
         "--no-passphrase",
         action="store_true",
