@@ -21,6 +21,7 @@ from railgun.cli import (
     status,
 )
 from railgun.cli.arguments import Parser, add_global_options, add_subparsers
+from railgun.cli.chat import command as chat
 
 DESCRIPTION = "Rail Gun: rooms whose messages travel through rotating committees of relays."
 
@@ -44,6 +45,7 @@ def build_parser() -> Parser:
         initialise,
         rooms,
         messages,
+        chat,
         status,
         committee,
         networks,

@@ -1,0 +1,109 @@
+"""A chat line by line: for screen readers, pipes and dumb terminals. No cursor is ever moved.
+
+Owns: reading lines, the order of what is printed. Must not know: rooms, options.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from typing import Final
+
+from railgun.cli.chat.model import Delivery, Entry, Heard
+from railgun.cli.chat.session import Session
+from railgun.cli.chat.texts import delivery_line, entry_text, heard_line, name_line, status_line
+from railgun.cli.output import Printer, one_line
+from railgun.limits import TEXT_BYTES_MAX
+
+LINE_BYTES_MAX: Final = TEXT_BYTES_MAX + 64
+"""A text and a command in front of it; of a longer line, the first bytes are enough to refuse it."""
+READ_BYTES: Final = 4_096
+
+
+class PlainSurface:
+    """Prints what happens, one line each; reads lines from ``descriptor`` until its end."""
+
+    def __init__(self, printer: Printer, descriptor: int) -> None:
+        self._printer = printer
+        self._descriptor = descriptor
+        self._session: Session | None = None
+        self._before: list[Heard] = []
+
+    async def run(self, session: Session) -> None:
+        """See `Surface`."""
+        self._session = session
+        for heard in self._before:
+            self.heard(heard)
+        self._before.clear()
+        self._printer.tell(f"* {status_line(session.status(), session.room_name)} | /help shows what can be typed")
+        lines: asyncio.Queue[str | None] = asyncio.Queue(1)
+        loop = asyncio.get_running_loop()
+        # A thread, since not everything that can be read can be waited for: a file, for one. It holds no lock that
+        # the interpreter needs at its end, and so may be left where it waits.
+        threading.Thread(target=_read_lines, args=(self._descriptor, loop, lines), daemon=True).start()
+        while (line := await lines.get()) is not None:
+            if not await session.typed(line):
+                return
+
+    def heard(self, heard: Heard) -> None:
+        """See `Surface`."""
+        if self._session is None:
+            self._before.append(heard)
+        else:
+            self._printer.tell(heard_line(self._session.model, heard))
+
+    def marked(self, entry: Entry) -> None:
+        """See `Surface`."""
+        if entry.delivery is Delivery.UNDER_WAY and self._session is not None:
+            # What was typed stands on the screen already, if there is one; its number does not.
+            self._printer.tell(entry_text(self._session.model, entry))
+        else:
+            self._printer.tell(delivery_line(entry))
+
+    def typing(self, name: str) -> None:
+        """See `Surface`."""
+        if name:
+            self._printer.tell(f"* {name_line(name)} is typing")
+
+    def show(self, title: str, lines: Sequence[str]) -> None:
+        """See `Surface`."""
+        self._printer.tell("\n".join((f"* {title}", *lines)))
+
+    def tell(self, text: str) -> None:
+        """See `Surface`."""
+        self._printer.tell(f"* {one_line(text)}")
+
+
+def _read_lines(descriptor: int, loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> None:
+    """Put lines into the queue, None at the end; each waits until the one before was taken."""
+    data = b""
+    more = b"?"
+    while more:
+        try:
+            more = os.read(descriptor, READ_BYTES)
+        except OSError:  # the terminal went away
+            more = b""
+        *whole, data = (data + more).split(b"\n")
+        if not more and data:
+            whole.append(data)
+        data = data[:LINE_BYTES_MAX]
+        for line in whole:
+            if not _hand_over(line.removesuffix(b"\r").decode(errors="surrogateescape"), loop, lines):
+                return
+    _hand_over(None, loop, lines)
+
+
+def _hand_over(line: str | None, loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> bool:
+    """Wait until ``line`` is in the queue; False once nobody asks any more."""
+    putting = lines.put(line)
+    try:
+        asyncio.run_coroutine_threadsafe(putting, loop).result()
+    except RuntimeError:  # the loop is closed
+        putting.close()
+        return False
+    except CancelledError:  # the loop is closing
+        return False
+    return True

@@ -1,0 +1,137 @@
+"""What a typed line asks for.
+
+Owns: the slash commands and their help. Must not know: rooms, terminals, how any of it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias, Union
+
+from railgun.cli.arguments import nearest
+from railgun.errors import UsageError
+from railgun.limits import EMOJI_BYTES_MAX, INVITE_USES_MAX, TEXT_BYTES_MAX
+
+NUMBER_DIGITS_MAX: Final = 9
+
+HELP: Final = (
+    "Type a text and Enter to say it. Messages are numbered:",
+    "/reply 3 TEXT   answer message 3",
+    "/react 3 EMOJI  put an emoji on message 3; without one, take yours back",
+    "/who            the members' devices",
+    "/committee      the relays that serve the room, and when they change",
+    "/invite [USES]  an invite, as a QR code and a link; for one device, or USES",
+    "/help           this",
+    "/quit           leave the chat, not the room",
+    "//TEXT          say a text that begins with a slash",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say ``text``."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer the message with this number."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    """Put an emoji on the message with this number; an empty one takes it back."""
+
+    number: int
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Make an invite for so many devices."""
+
+    uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Show the members."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCommittee:
+    """Show who serves the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Show what can be typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the chat."""
+
+
+Words: TypeAlias = Union[Say, Reply, React, Invite, Who, ShowCommittee, Help, Quit]
+
+_BARE: Final[dict[str, Words]] = {"who": Who(), "committee": ShowCommittee(), "help": Help(), "quit": Quit()}
+_NAMES: Final = ("reply", "react", "invite", *_BARE)
+
+
+def parse_words(line: str) -> Words | None:
+    """What ``line`` asks for; None where it is blank.
+
+    Raises UsageError: an unknown command, a number or a text that does not fit.
+    """
+    if not line.strip():
+        return None
+    if not line.startswith("/") or line.startswith("//"):
+        return Say(_text(line[1:] if line.startswith("//") else line))
+    name, _, rest = line[1:].partition(" ")
+    rest = rest.strip()
+    if name in _BARE and not rest:
+        return _BARE[name]
+    match name:
+        case "reply":
+            number, text = _numbered(rest)
+            if not text:
+                raise UsageError("what is the answer? /reply 3 TEXT")
+            return Reply(number, _text(text))
+        case "react":
+            number, emoji = _numbered(rest)
+            if len(emoji.encode(errors="replace")) > EMOJI_BYTES_MAX:
+                raise UsageError(f"a reaction has at most {EMOJI_BYTES_MAX} bytes")
+            return React(number, emoji)
+        case "invite":
+            return Invite(_whole(rest or "1", INVITE_USES_MAX, "an invite is for"))
+    if name in _BARE:
+        raise UsageError(f"/{name} takes nothing more")
+    found = nearest(name, _NAMES)
+    hint = f"did you mean /{found}?" if found else "/help shows what there is"
+    raise UsageError(f"unknown command /{name}: {hint} (a text that begins with a slash: //{name})")
+
+
+def _numbered(rest: str) -> tuple[int, str]:
+    number, _, text = rest.partition(" ")
+    return _whole(number, 10**NUMBER_DIGITS_MAX - 1, "name the message by its number:"), text.strip()
+
+
+def _whole(text: str, most: int, about: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX and 1 <= int(text) <= most):
+        raise UsageError(f"{about} a whole number from 1 to {most}")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:  # what the terminal gave was not in its own encoding
+        raise UsageError("this is not UTF-8 text: set the terminal to UTF-8") from error
+    if size > TEXT_BYTES_MAX:
+        raise UsageError(f"the text is {size} bytes, at most {TEXT_BYTES_MAX} fit: send it in parts")
+    return text
