@@ -41,7 +41,7 @@ def admit_device(
         UsageError: there are no keys to give yet, or the roster is too large.
         PeerError, CryptoError, MalformedInput: certificate, proof or record are wrong.
     """
-    state, me = room.state(wall), room.me
+    state, me = room.state(wall), room.tools.me
     own, device = state.member(me.device), verify_certificate(certificate)
     if own is None or own.root != device.root_key:
         raise NotMember("a device lets in devices of its own person alone")
@@ -75,7 +75,7 @@ def revoke_devices(room: MemberRoom, devices: Sequence[DeviceKey], wall: float) 
         NotMember: this device is out, or one of them is another person's, or an admin's while this one is not.
         UsageError: none is named, or this device itself (which leaves instead).
     """
-    state, me = room.state(wall), room.me
+    state, me = room.state(wall), room.tools.me
     own = state.member(me.device)
     if own is None:
         raise NotMember("this device is no longer a member of the room")

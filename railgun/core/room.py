@@ -17,6 +17,7 @@ from railgun.core.conversation import Conversation, Received, ReceiveOutcome
 from railgun.core.fragments import FragmentAssembly
 from railgun.core.generations import Generations, MadeGeneration, OwnDevice
 from railgun.core.lobby import Admission, LobbyHost, MadeInvite, make_invite
+from railgun.core.pairwise import BundleOf
 from railgun.core.persistence import Write
 from railgun.core.room_keys import cover_plan, member_plans, sending_keys
 from railgun.core.room_notifications import (
@@ -29,6 +30,7 @@ from railgun.core.room_notifications import (
 from railgun.core.room_port import CoverPlan, RoomOutcome, SealRequest, TagPlan, TagPurpose
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import Roster
+from railgun.core.roster_entries import DeviceBundle
 from railgun.core.roster_state import GenerationState, RosterState
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, UsageError
@@ -126,10 +128,6 @@ class MemberRoom:
         return self.roster.room
 
     @property
-    def me(self) -> OwnDevice:
-        return self._me
-
-    @property
     def tools(self) -> RoomTools:
         return self._tools
 
@@ -221,7 +219,7 @@ class MemberRoom:
             UsageError: one of them is no member.
         """
         before = self.state(wall)
-        if any(before.member(device) is None for device in devices):
+        if not set(devices) <= set(before.devices):
             raise UsageError("only members can be removed")
         made = self.generations.make(self._tools.entropy, before, self._start(wall), devices)
         targets = tuple(self.roster.removal_of(device) for device in devices)
@@ -245,12 +243,12 @@ class MemberRoom:
         Raises:
             NotMember, UsageError: as `Roster.append`.
         """
-        before = self.state(wall)
+        before, bundles = self.state(wall), self._bundles(wall)
         result = self.roster.append(self._me.seed, make_entry(*self.roster.next_place(self._me.device)))
         outcome = RoomOutcome(list(result.writes))
         for record in prekeys:
             outcome.writes += self.roster.insert_prekey(record)
-        outcome.add(self._spread((result.added[0].data,), prekeys, before, wall))
+        outcome.add(self._spread((result.added[0].data,), prekeys, before, wall, bundle_of=bundles.get))
         if self.state(wall).member(self._me.device) is not None:
             outcome.add(self._roster_changed(self.state(wall), forked=False))
         return outcome
@@ -259,12 +257,12 @@ class MemberRoom:
         self, make_entry: Callable[[int, bytes], LaterEntry], made: MadeGeneration, before: RosterState, wall: float
     ) -> RoomOutcome:
         """File an entry that names a generation, tell all who were in before, give the secret to all who are in now."""
-        old = self._sending(before, wall)
+        old, bundles = self._sending(before, wall), self._bundles(wall)
         number, previous = self.roster.next_place(self._me.device)
         result = self.roster.append(self._me.seed, make_entry(number, previous))
         after = self.state(wall)
         outcome = RoomOutcome([*made.writes, *result.writes], plan_changed=True)
-        outcome.add(self._spread((result.added[0].data,), (), before, wall, under=old))
+        outcome.add(self._spread((result.added[0].data,), (), before, wall, under=old, bundle_of=bundles.get))
         recipients = [
             (device, prekey)
             for device in after.devices
@@ -278,6 +276,10 @@ class MemberRoom:
         outcome.add(self._roster_changed(after, forked=False))
         return outcome
 
+    def _bundles(self, wall: float) -> dict[DeviceKey, DeviceBundle | None]:
+        """As they are before an entry puts somebody out: who goes is told so, if need be under a key of its own."""
+        return {device: self.roster.bundle(device) for device in self.state(wall).devices}
+
     def _spread(
         self,
         entries: tuple[bytes, ...],
@@ -286,6 +288,7 @@ class MemberRoom:
         wall: float,
         *,
         under: tuple[GenerationState, EpochKeys] | None = None,
+        bundle_of: BundleOf | None = None,
     ) -> RoomOutcome:
         """Tell the members of ``state`` of roster entries."""
         sending = under or self._sending(state, wall)
@@ -296,7 +299,7 @@ class MemberRoom:
             RosterContent(entries, prekeys),
             state=state,
             generation=sending[0],
-            bundle_of=self.roster.bundle,
+            bundle_of=bundle_of or self.roster.bundle,
             wall=wall,
         )
         return RoomOutcome(list(prepared.writes), self._under(list(prepared.requests), under))
@@ -359,10 +362,9 @@ class MemberRoom:
         sessions = self._tools.sessions
         match body:
             case KeyRequest():
-                outcome = RoomOutcome([] if body.prekey is None else list(self.roster.insert_prekey(body.prekey)))
-                bundle_of = self.roster.bundle
-                outcome.add(RoomOutcome(*self.conversation.receive_key_request(body, state, bundle_of, now, wall)))
-                return outcome
+                writes = [] if body.prekey is None else list(self.roster.insert_prekey(body.prekey))
+                more, requests = self.conversation.receive_key_request(body, state, self.roster.bundle, now, wall)
+                return RoomOutcome([*writes, *more], requests)
             case GenerationDelivery():
                 return self._gained(self.generations.take_delivery(body, self._me, state, sessions), wall)
             case DayDelivery():

@@ -49,6 +49,9 @@ class GenerationUpkeep:
     def deadlines(self, state: RosterState, start: int, now: float) -> dict[str, float]:
         """Name to monotonic second, for `railgun.core.room.MemberRoom.next_deadlines`."""
         found: dict[str, float] = {}
+        if state.member(self._me.device) is None:
+            self._needed_since = self._ask_at = None
+            return found  # who is out is given nothing: asking would only make noise
         turn = self._generations.turn_seconds(state, self._me.device, start)
         if turn is None:
             self._needed_since = None

@@ -1,0 +1,200 @@
+"""Random histories of a room, with crashes: everyone who should read a message reads it once, and nobody else does.
+
+Who should: the devices that its author saw in the room when it was encrypted, and that are in at the end. Who may not:
+all others. Of an author who was put out, what had not arrived by then is nobody's loss.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from railgun.core.own_devices import admit_device, revoke_devices
+from railgun.core.room import MemberRoom
+from railgun.core.roster import Roster
+from railgun.core.roster_entries import sign_as_invite, sign_as_joiner
+from railgun.errors import NotMember, UsageError
+from railgun.types import RoomId
+from railgun.wire.roster import JoinProof, JoinRequest
+from tests.support import rosters as r
+from tests.support.virtual_rooms import Node, World, read_answer
+
+IS_SOAK = os.environ.get("RAILGUN_HYPOTHESIS_PROFILE") == "soak"
+HISTORIES = 500 if IS_SOAK else 20
+PEOPLE = [r.Device(f"person {index}") for index in range(5)]
+SECONDS = [r.Device(f"second of {index}", person=f"person {index}") for index in range(5)]
+ACTIONS = (
+    ("join", 3),
+    ("leave", 1),
+    ("remove", 1),
+    ("add device", 2),
+    ("revoke", 1),
+    ("send", 8),
+    ("crash", 3),
+    ("crash before it left", 2),
+    ("deliver", 3),
+    ("seconds", 3),
+    ("half a day", 1),
+)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([name for name, weight in ACTIONS for _ in range(weight)]), st.integers(0, 9), st.integers(0, 9)
+    ),
+    min_size=5,
+    max_size=24,
+)
+
+
+class History:
+    """One room, all that was said in it, and by whom."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.nodes: dict[str, Node] = {}
+        self.authors: dict[str, Node] = {}
+        creator = self._node(PEOPLE[0])
+        self.room: RoomId = creator.create()
+        self.world.settle()
+
+    def _node(self, device: r.Device) -> Node:
+        node = self.nodes[device.name] = Node(self.world, device)
+        return node
+
+    @property
+    def creator(self) -> Node:
+        return self.nodes[PEOPLE[0].name]
+
+    def _members(self) -> list[Node]:
+        return [node for node in self.nodes.values() if self._in(node) is not None]
+
+    def _in(self, node: Node) -> MemberRoom | None:
+        room = node.member(self.room)
+        if room is None or room.state(self.world.wall).member(node.device.key) is None:
+            return None
+        return room
+
+    def step(self, action: str, one: int, two: int) -> None:
+        members = self._members()
+        node = members[one % len(members)]
+        room = self._in(node)
+        assert room is not None
+        try:
+            self._act(action, node, room, one, two)
+        except (NotMember, UsageError):
+            return  # what this one may not do, it does not do
+
+    def _act(self, action: str, node: Node, room: MemberRoom, one: int, two: int) -> None:  # noqa: C901 - a list
+        wall = self.world.wall
+        match action:
+            case "join":
+                joiner = PEOPLE[1 + two % 4]
+                if joiner.name not in self.nodes:
+                    self._node(joiner).join(node.invite(self.room))
+            case "leave" if node is not self.creator:
+                node.apply(room, room.leave(wall))
+            case "remove":
+                other = self._members()[two % len(self._members())]
+                if other is not self.creator:
+                    creator = self._in(self.creator)
+                    assert creator is not None
+                    self.creator.apply(creator, creator.remove([other.device.key], wall))
+            case "add device":
+                self._add_device(node, room)
+            case "revoke":
+                own = room.state(wall).member(node.device.key)
+                assert own is not None
+                others = [key for key in room.state(wall).devices_of(own.root) if key != node.device.key]
+                if others and PEOPLE[0].key not in others:
+                    node.apply(room, revoke_devices(room, others, wall))
+            case "send" | "crash before it left":
+                text = f"message {len(self.authors)}"
+                self.authors[text] = node
+                node.say(self.room, text, leaves=action == "send")
+                if action != "send":
+                    node.crash()
+            case "crash":
+                list(self.nodes.values())[two % len(self.nodes)].crash()
+            case "deliver":
+                self.world.settle()
+            case "seconds":
+                self.world.pass_time(1 + 7 * two)
+            case "half a day":
+                self.world.pass_time(60)
+                self.world.pass_time(43_200)
+
+    def _add_device(self, node: Node, room: MemberRoom) -> None:
+        """As after a link: the new device has agreed, and reads the answer as a joiner would."""
+        place = next((index for index, device in enumerate(PEOPLE) if device.name == node.device.name), None)
+        if place is None or SECONDS[place].name in self.nodes:
+            return
+        device = SECONDS[place]
+        root = device.root
+        request = JoinRequest(self.room, device.key, device.certificate, bytes(root.root_key), int(self.world.wall))
+        proof = JoinProof(
+            request.invite_key,
+            request.time,
+            sign_as_joiner(device.seed, request),
+            sign_as_invite(root.signing_key[:32], request),
+        )
+        keys = room.sending_keys(self.world.wall)
+        if keys is None:
+            return
+        handed = admit_device(room, device.certificate, proof, device.record, keys, self.world.wall)
+        node.apply(room, handed.outcome)
+        new = self._node(device)
+        new.disk.commit(read_answer(new, self.room, handed.chunks, int(self.world.wall)))
+        new.crash()
+
+    def end(self) -> None:
+        """Whatever still has to be answered, asked again or made anew."""
+        for seconds in (60, 600, 4_000, 60):
+            self.world.pass_time(seconds)
+
+    def check(self) -> None:
+        final = self._in(self.creator)
+        assert final is not None
+        state = final.state(self.world.wall)
+        put_out = {*state.removed, *state.revoked}
+        for node in self.nodes.values():
+            counted = Counter(node.read.values())
+            assert all(times == 1 for times in counted.values()), (node.device.name, counted)
+        for text, author in self.authors.items():
+            if text not in author.views:
+                continue  # it waited for keys that never came before its author was out, or died with it
+            view = {bytes(key) for key in author.views[text]} - {bytes(author.device.key)}
+            for node in self.nodes.values():
+                reads, key = text in node.read.values(), bytes(node.device.key)
+                assert not reads or key in view, f"{node.device.name} reads {text} of {author.device.name}"
+                due = key in view and key in state.devices and author.device.key not in put_out
+                assert reads or not due, f"{node.device.name} lacks {text} of {author.device.name}"
+        self._check_rosters(final)
+
+    def _check_rosters(self, final: MemberRoom) -> None:
+        """All who are in hold one roster, and it is the same in any order of arrival."""
+        devices = final.state(self.world.wall).devices
+        nodes = [node for node in self._members() if node.device.key in devices]
+        rooms = [room for node in nodes if (room := self._in(node)) is not None]
+        assert len({room.roster.digest() for room in rooms}) == 1
+        entries = sorted(final.roster.export())
+        order = random.Random(len(entries))
+        for _ in range(2):
+            order.shuffle(entries)
+            again = Roster(self.room)
+            for data in entries:
+                again.insert(data)
+            assert again.state(r.DAY) == final.roster.state(r.DAY)
+
+
+@given(steps)
+@hypothesis_settings(max_examples=HISTORIES)
+def test_everyone_who_should_read_reads_and_nobody_else_does(history: list[tuple[str, int, int]]) -> None:
+    story = History()
+    for action, one, two in history:
+        story.step(action, one, two)
+    story.end()
+    story.check()
