@@ -290,10 +290,10 @@ class Driver:
         )
 
     def link_down(self, peer: PeerKey, error: LinkError) -> None:
-        self._post(PeerDisconnected(peer, type(error).__name__, _retry_after(error)))
+        self._post(PeerDisconnected(peer, _reason(error), _retry_after(error)))
 
     def dial_failed(self, peer: PeerKey, error: LinkError) -> None:
-        self._post(DialFailed(peer, type(error).__name__, _retry_after(error)))
+        self._post(DialFailed(peer, _reason(error), _retry_after(error)))
 
     def frame_received(self, peer: PeerKey, frame: bytes) -> None:
         try:
@@ -313,6 +313,12 @@ class Driver:
 
     def link_writable(self, peer: PeerKey) -> None:
         self._post(PeerWritable(peer))
+
+
+def _reason(error: LinkError) -> str:
+    """The error's name, and the code that a peer gave: a link closed for idleness is no failure of the peer's."""
+    name = type(error).__name__
+    return f"ClosedByPeer: {error.code.name.lower()}" if isinstance(error, ClosedByPeer) else name
 
 
 def _retry_after(error: LinkError) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from railgun.core.assembly import build_relay
 from railgun.core.effects import Effects, Notification
+from railgun.core.notifications import ClockCorrected
 from railgun.core.relay import RelayMachine
 from railgun.core.relay_limits import RelayLimits
 from railgun.crypto.network_ids import network_id
@@ -94,7 +95,7 @@ class RelayHost:
         Raises:
             ConfigurationError: the port is taken.
         """
-        driver = Driver(clock=clock, store=None, notify=_ignore)
+        driver = Driver(clock=clock, store=None, notify=_notified)
         links = WebRtcLinks(
             driver,
             LinkIdentity(keys.seed, is_relay=True),
@@ -152,5 +153,7 @@ class RelayHost:
         return None, out
 
 
-def _ignore(notification: Notification) -> None:
-    """Relays have no application to tell."""
+def _notified(notification: Notification) -> None:
+    """Relays have no application to tell; their operator should know of a clock that is off."""
+    if isinstance(notification, ClockCorrected) and notification.harmful:
+        log.warning("this machine's clock is off; set it right", offset_seconds=round(notification.offset_seconds, 1))

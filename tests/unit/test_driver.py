@@ -1,0 +1,190 @@
+"""The driver alone, with a machine that says what to do and links that write down what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from railgun.core.effects import Effect, Persist, SendFrame, SetTimer
+from railgun.core.events import (
+    DialFailed,
+    Event,
+    FrameMalformed,
+    FrameReceived,
+    PeerDisconnected,
+    SendBlocked,
+    TimerFired,
+    ended_idle,
+)
+from railgun.errors import ClosedByPeer, ClosedLocally, LinkError, LinkLost, RefusalCode, StoreError
+from railgun.limits import PEER_EVENTS_QUEUE_MAX
+from railgun.ports import Links, Write
+from railgun.runtime.driver import Driver
+from railgun.runtime.system import SystemClock
+from railgun.types import PeerKey, RelayContact, Tag
+from railgun.wire.frames import FRAMES, Unsubscribe
+
+PEER = PeerKey(b"p" * 32)
+FRAME = Unsubscribe(Tag(b"t" * 32))
+
+
+class Scripted:
+    """A machine that keeps its events and answers with what it was given for their type."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.answers: dict[type, list[Effect]] = {}
+        self.changed = asyncio.Event()
+
+    @property
+    def turn_due(self) -> bool:
+        return False
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        self.events.append(event)
+        self.changed.set()
+        return self.answers.pop(type(event), [])
+
+    async def saw(self, kind: type) -> Event:
+        async with asyncio.timeout(5):
+            while not (found := [event for event in self.events if isinstance(event, kind)]):
+                self.changed.clear()
+                await self.changed.wait()
+        return found[-1]
+
+
+class Diary:
+    """Links and store in one: what was asked of both, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.accepts = True
+        self.fails = False
+
+    def commit(self, writes: Sequence[Write], *, survives_power_loss: bool = True) -> None:
+        if self.fails:
+            raise StoreError("the disk is full: make room")
+        self.lines.append(f"commit {len(writes)} {survives_power_loss}")
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return None
+
+    def load(self, table: str, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
+        return []
+
+    def count(self, table: str) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def dial(self, contact: RelayContact) -> None:
+        self.lines.append("dial")
+
+    def send_frame(self, peer: PeerKey, frame: bytes) -> bool:
+        self.lines.append("send")
+        return self.accepts
+
+    def send_pulse(self, peer: PeerKey, pulse: bytes) -> bool:
+        return True
+
+    def close_link(self, peer: PeerKey, code: int, retry_after_ms: int | None = None) -> None:
+        self.lines.append("close")
+
+    def peers(self) -> Sequence[PeerKey]:
+        return ()
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@asynccontextmanager
+async def running(machine: Scripted, diary: Diary) -> AsyncIterator[Driver]:
+    driver = Driver(clock=SystemClock(), store=diary, notify=lambda _: None)
+    links: Links = diary
+    task = asyncio.create_task(driver.run(machine, links))
+    try:
+        yield driver
+    finally:
+        driver.stop()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "idle"),
+    [
+        (ClosedByPeer(RefusalCode.IDLE), "ClosedByPeer: idle", True),
+        (ClosedLocally("bye"), "ClosedLocally", True),
+        (ClosedByPeer(RefusalCode.BUSY, 5_000), "ClosedByPeer: busy", False),
+        (LinkLost("silence"), "LinkLost", False),
+    ],
+)
+async def test_the_machine_is_told_why_a_link_ended(error: LinkError, reason: str, idle: bool) -> None:
+    machine = Scripted()
+    async with running(machine, Diary()) as driver:
+        driver.link_down(PEER, error)
+        event = await machine.saw(PeerDisconnected)
+        driver.dial_failed(PEER, error)
+        failed = await machine.saw(DialFailed)
+    assert isinstance(event, PeerDisconnected)
+    assert isinstance(failed, DialFailed)
+    assert event.reason == failed.reason == reason
+    assert ended_idle(event.reason) is idle
+    assert event.retry_after_seconds == (5.0 if "busy" in reason else None)
+
+
+async def test_what_is_kept_is_committed_before_anything_leaves() -> None:
+    machine, diary = Scripted(), Diary()
+    write = Write("settings", b"k", b"v")
+    machine.answers[FrameReceived] = [
+        SendFrame((PEER,), FRAME),
+        Persist((write,), survives_power_loss=False),
+        Persist((write, write)),
+    ]
+    async with running(machine, diary) as driver:
+        driver.frame_received(PEER, FRAMES.encode(FRAME))
+        await machine.saw(FrameReceived)
+    assert diary.lines == ["commit 3 True", "send"]
+
+
+async def test_a_store_that_fails_ends_the_node_and_nothing_leaves() -> None:
+    machine, diary = Scripted(), Diary()
+    diary.fails = True
+    machine.answers[FrameReceived] = [SendFrame((PEER,), FRAME), Persist((Write("settings", b"k", b"v"),))]
+    driver = Driver(clock=SystemClock(), store=diary, notify=lambda _: None)
+    driver.frame_received(PEER, FRAMES.encode(FRAME))
+    with pytest.raises(StoreError, match="make room"):
+        await driver.run(machine, diary)
+    assert diary.lines == []
+
+
+async def test_a_refused_frame_comes_back_as_an_event() -> None:
+    machine, diary = Scripted(), Diary()
+    diary.accepts = False
+    machine.answers[FrameMalformed] = [SendFrame((PEER,), FRAME)]
+    async with running(machine, diary) as driver:
+        driver.frame_received(PEER, b"\xff")
+        await machine.saw(FrameMalformed)
+        blocked = await machine.saw(SendBlocked)
+    assert blocked == SendBlocked(PEER, FRAME)
+
+
+async def test_timers_carry_their_generation() -> None:
+    machine = Scripted()
+    async with running(machine, Diary()) as driver:
+        machine.answers[FrameMalformed] = [SetTimer(7, SystemClock().monotonic())]
+        driver.frame_received(PEER, b"\xff")
+        fired = await machine.saw(TimerFired)
+    assert fired == TimerFired(7)
+
+
+async def test_what_peers_cause_is_bounded() -> None:
+    driver = Driver(clock=SystemClock(), store=None, notify=lambda _: None)
+    for _ in range(PEER_EVENTS_QUEUE_MAX + 5):
+        driver.frame_received(PEER, b"\xff")
+    assert driver.events_dropped == 5
