@@ -21,6 +21,7 @@ from railgun.core.epochs import EpochWindow
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.seat import Seat, SeatContext
+from railgun.crypto.epoch import is_epoch_start
 from railgun.crypto.receipts import descriptor_content, verify_tag_descriptor
 from railgun.errors import PeerError, RefusalCode
 from railgun.limits import PULSE_SECONDARY_SECONDS, PULSE_SECONDS, TAGS_MAX
@@ -80,6 +81,9 @@ class RelayTags:
         window = EpochWindow.of(descriptor.start, self._network)
         if not window.accept_from <= self._clock.wall(now) < window.keep_until:
             raise PeerError(RefusalCode.OUTSIDE_WINDOW, "the tag's epoch", penalty_points=0)
+        if not is_epoch_start(descriptor.start, self._network.epoch_seconds):
+            # Whoever could name any second would have every one of them worked out: which ads count for it.
+            raise PeerError(RefusalCode.OUTSIDE_WINDOW, "no epoch starts then", penalty_points=5)
         if standing is None and len(self.seats) >= TAGS_MAX:
             raise PeerError(RefusalCode.BUSY, "tags", penalty_points=0)
         return False

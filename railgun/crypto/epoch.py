@@ -97,6 +97,11 @@ def epoch_offset_seconds(room_id: RoomId, epoch_seconds: int) -> int:
     return epoch_seconds * step // 10
 
 
+def is_epoch_start(start: int, epoch_seconds: int) -> bool:
+    """Whether some room's epoch may start at ``start``: only ten instants of each L may."""
+    return any(start % epoch_seconds == epoch_seconds * step // 10 for step in range(10))
+
+
 def epoch_start(wall_seconds: float, room_id: RoomId, epoch_seconds: int) -> int:
     """Start, in Unix seconds, of the epoch of ``room_id`` that is open at ``wall_seconds``.
 

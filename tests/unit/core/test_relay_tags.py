@@ -19,7 +19,7 @@ from railgun.wire.frames import (
     Subscribed,
     SubscriptionMode,
 )
-from tests.support.relay_lab import START, WALL, RelayLab, frames_to, id_of, refusals, seal
+from tests.support.relay_lab import START, WALL, RelayLab, frames_to, id_of, refusals, room_keys, seal
 
 
 def test_a_seat_links_to_the_other_seats_and_tells_them_of_the_tag() -> None:
@@ -303,3 +303,12 @@ def test_a_seat_that_lost_its_memory_is_told_again_what_it_once_held() -> None:
     effects = lab.frame(other, SeatOpen(lab.descriptor, lab.seats_hash, True))
     effects += lab.until(lab.now + 0.01)
     assert [item.ids for item in frames_to(effects, other, SeatExchange)] == [(id_of(envelope),)]
+
+
+def test_a_start_at_which_no_room_s_epoch_begins_is_refused_before_any_work() -> None:
+    lab = RelayLab()
+    client = lab.connect_client(0)
+    lab.keys = room_keys(0, START + 1)
+    effects = lab.subscribe(client)
+    assert refusals(effects) == ["OUTSIDE_WINDOW"]
+    assert not lab.machine.seats
