@@ -289,6 +289,10 @@ STORE_LOG_BYTES_MAX: Final = 4 << 20
 """The write-ahead log is cut back to this after each checkpoint."""
 PROFILE_FILE_BYTES_MAX: Final = 65_536
 """``profile.toml``, the wrapped secrets and a key file are far smaller; more is not read."""
+BACKUP_CHUNK_BYTES: Final = 1 << 20
+"""A backup is sealed and read in pieces of this size: neither end holds more of it in memory."""
+BACKUP_STORE_BYTES_MAX: Final = 1 << 36
+"""The largest store that a backup may hold (64 GiB): what a file claims must not fill a disk without end."""
 GENERATION_LIVE_DAYS: Final = 7
 """Days on which one generation may be used: what a stolen copy of its secret is worth at most."""
 GENERATION_TURN_SECONDS: Final = 5.0
@@ -330,6 +334,13 @@ GENERATION_REQUESTS_WAITING_MAX: Final = 64
 # --- what waits for the application ---------------------------------------------------------
 TYPING_QUEUE_MAX: Final = 64
 """Typing signs that nobody has asked for yet; further ones are dropped."""
+
+# --- searching what is kept -----------------------------------------------------------------
+SEARCH_PAGE_MESSAGES: Final = 32
+"""Messages in memory at once while a room is searched: 4 MiB where all are as long as may be."""
+SEARCH_TEXT_BYTES_MAX: Final = 1_024
+SEARCH_FOUND_BYTES_MAX: Final = 512 << 10
+"""Text in one answer: less than CONTROL_LINE_BYTES_MAX also where JSON spells every byte with six."""
 
 # --- the control socket of a profile --------------------------------------------------------
 CONTROL_LINE_BYTES_MAX: Final = 4 << 20

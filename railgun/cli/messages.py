@@ -1,4 +1,4 @@
-"""``railgun send`` and ``railgun tail``: what is said in a room.
+"""``railgun send``, ``tail`` and ``search``: what is said in a room.
 
 Owns: reading a text to send, showing messages. Must not know: how messages travel.
 """
@@ -62,6 +62,24 @@ def add(subparsers: Any) -> None:
     tail.add_argument("--lines", action="store_true", help="print each message as a JSON object on a line of its own")
     add_peer_options(tail)
 
+    search = add_command(
+        subparsers,
+        "search",
+        run_search,
+        "Look for a text in what this device has of a room, newest first. Case does not matter. Edits and deletes are "
+        "messages of their own here: what they are about is found as it was said.",
+    )
+    add_room_argument(search)
+    search.add_argument("text", metavar="TEXT", help="what to look for, in quotes")
+    search.add_argument(
+        "--limit",
+        metavar="COUNT",
+        type=whole_number(1, HISTORY_PAGE_MAX),
+        default=20,
+        help="show so many messages at most",
+    )
+    add_peer_options(search)
+
 
 def run_send(context: Context) -> int:
     """``send``. Exit status 1 when no majority signed in time."""
@@ -94,6 +112,19 @@ def run_tail(context: Context) -> int:
     reader = _Reader(context)
     with_peer(context, reader.read)
     context.printer.result({"room": given.room, "messages": reader.gathered}, reader.ending)
+    return Exit.KEPT
+
+
+def run_search(context: Context) -> int:
+    """``search``."""
+    given = context.arguments
+    found = ask(context, "search", room=given.room, text=given.text, limit=given.limit)
+    lines = [message_line(item, has_date=True) for item in found["messages"]]
+    if not lines:
+        lines = [f"Not found in the {found['searched']} messages that are here."]
+    elif not found["is_complete"]:
+        lines.append("There are older ones: give a larger --limit or more words.")
+    context.printer.result(found, "\n".join(lines))
     return Exit.KEPT
 
 
@@ -151,11 +182,12 @@ class _Reader:
             printer.tell(message_line(item))
 
 
-def message_line(item: dict[str, Any]) -> str:
+def message_line(item: dict[str, Any], *, has_date: bool = False) -> str:
     """One message for people: time, author, text. Whatever others wrote is escaped."""
     from datetime import UTC, datetime
 
-    time = datetime.fromtimestamp(item["received_at"], UTC).astimezone().strftime("%H:%M:%S")
+    shape = "%Y-%m-%d %H:%M:%S" if has_date else "%H:%M:%S"
+    time = datetime.fromtimestamp(item["received_at"], UTC).astimezone().strftime(shape)
     author = one_line(item["author_name"])
     match item["kind"]:
         case "text":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from railgun.cli import (
+    backups,
     benchmarks,
     committee,
     configuration,
@@ -46,6 +47,7 @@ def build_parser() -> Parser:
         rooms,
         messages,
         chat,
+        backups,
         status,
         committee,
         networks,

@@ -16,10 +16,12 @@ from railgun.errors import UsageError
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
-    from railgun.runtime.profile import Profile
+    from railgun.runtime.profile import Profile, Unlock
 
 PASSPHRASE_VARIABLE: Final = "RAILGUN_PASSPHRASE"  # noqa: S105 - a name
+BACKUP_PASSPHRASE_VARIABLE: Final = "RAILGUN_BACKUP_PASSPHRASE"  # noqa: S105 - a name
 PASSPHRASE_FILE_BYTES_MAX: Final = 4_096
+BACKUP_WAYS: Final = f"give --backup-passphrase-file FILE, set {BACKUP_PASSPHRASE_VARIABLE}, or run it in a terminal"
 WAYS: Final = f"give --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, or run it in a terminal"
 
 
@@ -48,17 +50,40 @@ def new_passphrase(path: Path) -> str:
     return first
 
 
-def credentials(context: Context, path: Path, key_file: Path | None) -> Credentials:
-    """What opens the profile at ``path``, asked for if need be. Raises as `read_profile_facts`, and UsageError."""
-    from railgun.runtime.profile import Unlock, read_profile_facts
+def backup_passphrase(context: Context, path: Path, *, is_new: bool) -> str:
+    """The passphrase of a backup, which is not the profile's. Raises as `new_passphrase` and `given_passphrase`."""
+    if context.arguments.backup_passphrase_file is not None:
+        return _read_passphrase_file(Path(context.arguments.backup_passphrase_file))
+    given = context.environ.get(BACKUP_PASSPHRASE_VARIABLE)
+    if given is not None:
+        return given
+    if not is_new:
+        return _ask(f"Passphrase of the backup {path}: ", BACKUP_WAYS)
+    first = _ask(f"New passphrase for the backup {path}: ", BACKUP_WAYS)
+    if not first:
+        raise UsageError("the passphrase is empty: run it again")
+    if _ask("Once more: ", BACKUP_WAYS) != first:
+        raise UsageError("the two passphrases differ: run it again")
+    return first
 
-    unlock = read_profile_facts(path).unlock
+
+def credentials_for(context: Context, path: Path, key_file: Path | None, unlock: Unlock) -> Credentials:
+    """What opens a profile of which only ``unlock`` is known, asked for if need be. Raises UsageError."""
+    from railgun.runtime.profile import Unlock
+
     if unlock is Unlock.PASSPHRASE:
         passphrase = given_passphrase(context)
         return Credentials(passphrase=_ask(f"Passphrase for {path}: ") if passphrase is None else passphrase)
     if unlock is Unlock.KEY_FILE:
         return Credentials(key_file=key_file)
     return Credentials()
+
+
+def credentials(context: Context, path: Path, key_file: Path | None) -> Credentials:
+    """What opens the profile at ``path``, asked for if need be. Raises as `read_profile_facts`, and UsageError."""
+    from railgun.runtime.profile import read_profile_facts
+
+    return credentials_for(context, path, key_file, read_profile_facts(path).unlock)
 
 
 def open_for(context: Context, path: Path, key_file: Path | None) -> Profile:
@@ -70,7 +95,7 @@ def open_for(context: Context, path: Path, key_file: Path | None) -> Profile:
     return open_profile(path, SystemEntropy(), passphrase=found.passphrase, key_file=found.key_file)
 
 
-def _ask(prompt: str) -> str:
+def _ask(prompt: str, ways: str = WAYS) -> str:
     import getpass
     import warnings
 
@@ -78,13 +103,13 @@ def _ask(prompt: str) -> str:
         # Without a terminal getpass would read standard input, where the message to send may stand.
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError as error:
-        raise UsageError(f"a passphrase is needed: {WAYS}") from error
+        raise UsageError(f"a passphrase is needed: {ways}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(prompt)
         except (getpass.GetPassWarning, EOFError) as error:
-            raise UsageError(f"a passphrase is needed: {WAYS}") from error
+            raise UsageError(f"a passphrase is needed: {ways}") from error
 
 
 def _read_passphrase_file(path: Path) -> str:

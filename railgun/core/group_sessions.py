@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from railgun.core.generations import OwnDevice
-from railgun.core.pairwise import BundleOf, PairwiseSessions
+from railgun.core.pairwise import ROW_KEY, BundleOf, PairwiseSessions
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
 from railgun.core.roster_state import GenerationState, RosterState
@@ -48,6 +48,7 @@ from railgun.wire.sealed import KEY_REQUEST_LABEL, KeyRequest, key_request_conte
 OUTBOUND: Final = "outbound_sessions"
 INBOUND: Final = "inbound_sessions"
 SEEN: Final = "seen_indexes"
+ROOM_ID_BYTES: Final = 32
 _OWN_KEY: Final = b"o"
 _GIVEN_KEY: Final = b"g"
 _SESSION_KEY: Final = b"s"
@@ -430,3 +431,24 @@ class GroupSessions:
         if len(self._answered) > KEY_REQUESTS_MAX:
             self._answered.popitem(last=False)
         return True
+
+
+def retired_writes(outbound: Iterable[tuple[bytes, bytes]]) -> tuple[Write, ...]:
+    """What a device restored from an older copy must commit before it does anything, from all rows of its table.
+
+    The original has gone on since the copy was made: an index or a ratchet's key used once more, for another message,
+    would show both. So none of our sessions sends any more; the next message starts a new one. What was given to whom
+    stays, so that members can still ask for it. Pairwise sessions go, and heal by being started over.
+
+    Raises:
+        MalformedInput: a row is damaged.
+    """
+    writes: list[Write] = []
+    for key, value in outbound:
+        kind = key[ROOM_ID_BYTES : ROOM_ID_BYTES + 1]
+        if kind == _OWN_KEY:
+            own = dataclasses.replace(_OWN_ROWS.decode(value), pickle=b"")
+            writes.append(Write(OUTBOUND, key, _OWN_ROWS.encode(own)))
+        elif kind == ROW_KEY:
+            writes.append(Write(OUTBOUND, key, None))
+    return tuple(writes)

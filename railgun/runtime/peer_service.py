@@ -21,6 +21,7 @@ from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import Message
+from railgun.runtime.searching import search_history
 from railgun.types import DeviceKey, RelayContact, RoomId
 from railgun.wire.invites import parse_invite
 from railgun.wire.records import Ad
@@ -52,6 +53,7 @@ class PeerService:
             "leave": self._leave,
             "join": self._join,
             "send": self._send,
+            "search": self._search,
             "status": self._status,
             "committee": self._committee,
         }
@@ -182,6 +184,17 @@ class PeerService:
             "receipts": receipt.receipts,
             "of": receipt.of,
             "latency_ms": round(receipt.latency_ms, 3),
+        }
+
+    async def _search(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        limit = given.integer("limit", 20, 1, HISTORY_PAGE_MAX)
+        found = await search_history(room, given.text("text"), limit)
+        return {
+            **_name(room),
+            "messages": [_message(message) for message in found.messages],
+            "searched": found.searched,
+            "is_complete": found.is_complete,
         }
 
     # --- looking --------------------------------------------------------------------------------

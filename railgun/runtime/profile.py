@@ -126,9 +126,7 @@ def create_profile(
     """
     path = path.absolute()
     _check_one_of(passphrase, key_file)
-    if os.path.lexists(path / FACTS_NAME):
-        raise UsageError(f"there is a profile at {path} already: use it, or give another path")
-    check_free(path)
+    check_no_profile(path)
     data_key = entropy.random_bytes(wrapping.DATA_KEY_BYTES)
     nonce = entropy.random_bytes(wrapping.NONCE_BYTES)
     device_key: bytes | None = None
@@ -143,8 +141,7 @@ def create_profile(
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_directory(path, entropy) as staging:
-            facts = f'format = {PROFILE_FORMAT}\nkind = "{kind.value}"\n'
-            write_private_file(staging / FACTS_NAME, facts.encode("ascii"))
+            write_private_file(staging / FACTS_NAME, facts_content(kind))
             write_private_file(staging / SECRETS_NAME, wrapped)
             if device_key is not None:
                 write_private_file(staging / DEVICE_KEY_NAME, device_key)
@@ -154,6 +151,18 @@ def create_profile(
                 store.commit(initial_writes)
             finally:
                 store.close()
+
+
+def facts_content(kind: ProfileKind) -> bytes:
+    """What ``profile.toml`` says."""
+    return f'format = {PROFILE_FORMAT}\nkind = "{kind.value}"\n'.encode("ascii")
+
+
+def check_no_profile(path: Path) -> None:
+    """Raise UsageError unless a new profile can be put at ``path``; StoreError."""
+    if os.path.lexists(path / FACTS_NAME):
+        raise UsageError(f"there is a profile at {path} already: use it, or give another path")
+    check_free(path)
 
 
 def create_key_file(path: Path, entropy: Entropy) -> None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     "init", "network create", "network show", "node", "room create", "room list", "room invite", "room members",
     "room remove", "room leave", "join", "send", "tail", "status", "committee", "demo", "bench fanout", "bench dht",
+    "backup", "restore", "search",
     "sim committee", "sim rotation", "config check",
 ]  # fmt: skip
 

@@ -225,3 +225,46 @@ def test_the_measurement_of_the_dht(railgun: Commands) -> None:
     slow = railgun(*words, "--rtt-ms", "400")
     assert (slow.status, slow.checked("bench-dht")["p95_ms"] >= 500) == (1, True)
     assert "from 1000 to 100000" in railgun("bench", "dht", "--lookups", "10").complaint
+
+
+def test_a_profile_in_one_file_and_back(ada: Commands) -> None:
+    ada.set("RAILGUN_BACKUP_PASSPHRASE", "correct horse")
+    made = ada("backup", "ada.backup", "--json").checked("backup")
+    assert (made["kind"], made["unlock"]) == ("member", "device key")
+    assert made["bytes"] == (ada.home / "ada.backup").stat().st_size
+    assert "exists already" in ada("backup", "ada.backup").complaint
+    assert "there is a profile at" in ada("restore", "ada.backup").complaint
+    back = ada("restore", "ada.backup", "--profile", "back", "--json")
+    assert (back.status, back.checked("restore")["sessions_retired"]) == (0, 0)
+    assert "must not go on" in back.err
+    (room,) = ada("room", "list", "--profile", "back", "--json").checked("room-list")["rooms"]
+    assert (room["name"], room["members"]) == ("ops", 1)
+    ada.set("RAILGUN_BACKUP_PASSPHRASE", "guess")
+    assert "wrong passphrase" in ada("restore", "ada.backup", "--profile", "other").complaint
+    assert "there is no backup" in ada("restore", "none", "--profile", "other").complaint
+    (ada.home / "words").write_text("correct horse\n")
+    (ada.home / "words").chmod(0o600)
+    words = ("restore", "ada.backup", "--profile", "other", "--backup-passphrase-file", "words")
+    assert "retired" in ada(*words).out
+
+
+def test_a_backup_of_a_profile_with_a_passphrase_asks_for_both(ada: Commands) -> None:
+    ada.set("RAILGUN_BACKUP_PASSPHRASE", "of the file")
+    ada.set("RAILGUN_PASSPHRASE", "of the profile")
+    ada("init", "--profile", "eve", "--json").checked("init")
+    ada("backup", "eve.backup", "--profile", "eve", "--json").checked("backup")
+    ada.set("RAILGUN_PASSPHRASE", "wrong")
+    complaint = ada("restore", "eve.backup", "--profile", "back").complaint
+    assert "opens with another passphrase" in complaint
+    assert not (ada.home / "back").exists()
+    ada.set("RAILGUN_PASSPHRASE", "of the profile")
+    assert ada("restore", "eve.backup", "--profile", "back", "--json").checked("restore")["unlock"] == "passphrase"
+
+
+def test_searching_a_room_that_is_empty(ada: Commands) -> None:
+    found = ada("search", "ops", "lunch", "--json").checked("search")
+    assert (found["messages"], found["searched"], found["is_complete"]) == ([], 0, True)
+    assert "Not found in the 0 messages" in ada("search", "ops", "lunch").out
+    for nothing in ("", "  "):
+        assert "not blank" in ada("search", "ops", nothing).complaint
+    assert "from 1 to 500" in ada("search", "ops", "x", "--limit", "0").complaint
