@@ -1,11 +1,15 @@
-"""Chats over real relays, each in a process of its own: in lines, through pipes."""
+"""Chats over real relays, each in a process of its own: in lines through pipes, and on the screen of a tmux."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import select
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +61,55 @@ class PlainChat:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+
+
+class Terminal:
+    """`railgun` in a tmux of its own, 80 x 24. Every wait is for what the screen shows."""
+
+    def __init__(self, home: Path, *words: str) -> None:
+        self._socket = home / "tmux"
+        self._env = environment(home) | {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        self._env.pop("TMUX", None)
+        changes = home / "changes"
+        os.mkfifo(changes)
+        # Open both ways: opening waits for nobody, and there is always somebody who reads.
+        self._changes = os.open(changes, os.O_RDWR | os.O_NONBLOCK)
+        command = shlex.join([sys.executable, "-m", "railgun.cli.main", *words])
+        shell = f"{command}; echo left with $?; exec cat"
+        self._tmux("new-session", "-d", "-x", "80", "-y", "24", "-c", str(home), shell)
+        self._tmux("pipe-pane", "-O", f"exec cat >{shlex.quote(str(changes))}")
+
+    def _tmux(self, *words: str) -> str:
+        command = ["tmux", "-u", "-f", "/dev/null", "-S", str(self._socket), *words]
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def press(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def until(self, pattern: str) -> str:
+        """The first screen on which ``pattern`` is found."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while True:
+            screen = self._tmux("capture-pane", "-p")
+            if re.search(pattern, screen):
+                return screen
+            ready, _, _ = select.select([self._changes], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{pattern!r} never came:\n{screen}"
+            os.read(self._changes, 65_536)
+
+    def close(self) -> None:
+        try:
+            self._tmux("kill-server")
+        finally:
+            os.close(self._changes)
 
 
 @pytest.fixture
@@ -121,3 +174,54 @@ def test_two_people_chat_in_lines(lab: Lab) -> None:
     again = lab("--profile", "bob", "chat", "ops", "--plain", "--json", stdin=b"and bye" + os.linesep.encode())
     assert again.checked("chat") == {"room": "ops", "sent": 1, "received": 0}
     assert "hi Bob  (+1)" in again.err
+
+
+def test_two_people_chat_one_on_a_whole_screen(lab: Lab) -> None:
+    open_room(lab)
+    ada = Terminal(lab.home, "--profile", "ada", "chat", "ops")
+    bob: PlainChat | None = None
+    try:
+        ada.until(r"ops \| 1 device \| 3 seats, epoch ends in \d+:\d\d")
+        link = lab("--profile", "ada", "room", "invite", "ops")
+        assert "in use by process" in link.complaint
+        ada.press("F4")
+        ada.resize(100, 60)
+        screen = ada.until(r"(?s)Invite \(Esc: back\).*railgun:.*F1 help")
+        assert sum("█" in line for line in screen.splitlines()) > 10
+        link_lines = screen[screen.index("railgun:") :].split("\n")
+        whole = "".join(line.strip() for line in itertools.takewhile(str.strip, link_lines))
+        lab.must("--profile", "bob", "join", whole, "--network", "lab.toml")
+        ada.resize(80, 24)
+        ada.press("Escape")
+        ada.until(r"ops \| 2 devices")
+        bob = PlainChat(lab.home, "--profile", "bob", "chat", "ops", "--plain")
+        bob.until(r"\* ops \| 2 devices")
+
+        bob.type("hello \x1b[31mAda")
+        ada.until(r"\[1\] \d\d:\d\d \w+: hello \\x1b\[31mAda")
+        ada.type("hi")
+        bob.until(r"^\* \w+ is typing$")
+        ada.press("Enter")
+        ada.until(r"\[2\] \d\d:\d\d you: hi  \(sent, [23] of 3 seats\)")
+        bob.until(r"\[2\] .*: hi$")
+        ada.type("/react 1 +1")
+        ada.press("Enter")
+        ada.until(r"hello \\x1b\[31mAda  \(\+1\)")
+        bob.type("/reply 2 " + "long " * 40)
+        ada.until(r'(?s)to 2 "hi": long long.*\n    long long')
+        ada.press("F3")
+        ada.until(r"3 relays have a seat; they change in \d+:\d\d")
+        ada.press("F2")
+        ada.until("2 devices are in the room")
+        ada.press("Escape")
+        ada.until("you: hi")
+        ada.type("/quti")
+        ada.press("Enter")
+        ada.until("did you mean /quit")
+        ada.press("C-q")
+        ada.until(r"(?s)1 sent, 2 received\..*left with 0")
+        assert bob.end() == 0
+    finally:
+        if bob is not None:
+            bob.close()
+        ada.close()

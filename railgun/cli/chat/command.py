@@ -55,17 +55,24 @@ def run(context: Context) -> int:
         raise UsageError("chat --json needs --plain: the whole terminal cannot be shown on standard error")
     surface = _surface(context)
     try:
-        session = run_loop(_chat(context, surface))
+        with surface.taking_notes():
+            session = run_loop(_chat(context, surface))
     except asyncio.CancelledError as error:  # SIGTERM ends a command as Ctrl-C does: links closed, files in order
         raise KeyboardInterrupt from error
     fields: dict[str, Json] = {"room": session.room_name, "sent": session.sent, "received": session.received}
-    context.printer.result(fields, f"{session.sent} sent, {session.received} received.")
+    context.printer.result(fields, f"{session.ending} {session.sent} sent, {session.received} received.".strip())
     return Exit.KEPT
 
 
 def _surface(context: Context) -> Surface:
     if not context.arguments.plain:
-        raise UsageError("the whole screen comes later: use --plain")
+        import os
+
+        if not (context.stdin.isatty() and os.isatty(1)) or context.environ.get("TERM", "dumb") == "dumb":
+            raise UsageError("this is no terminal that a chat can be drawn on: use --plain")
+        from railgun.cli.chat.screen import ScreenSurface
+
+        return ScreenSurface()
     from railgun.cli.chat.plain import PlainSurface
 
     return PlainSurface(context.printer, context.stdin.fileno())

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from railgun.cli.chat.model import Delivery, Entry, Heard
@@ -31,6 +32,10 @@ class PlainSurface:
         self._descriptor = descriptor
         self._session: Session | None = None
         self._before: list[Heard] = []
+
+    def taking_notes(self) -> AbstractContextManager[None]:
+        """See `Surface`."""
+        return nullcontext()
 
     async def run(self, session: Session) -> None:
         """See `Surface`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -31,6 +32,9 @@ OUT: Final = "This device is no longer a member of the room."
 
 class Surface(Protocol):
     """Where a chat is shown and typed."""
+
+    def taking_notes(self) -> AbstractContextManager[None]:
+        """While it holds, nothing that is logged spoils what is shown."""
 
     async def run(self, session: Session) -> None:
         """Take what is typed, until it is over."""
@@ -60,6 +64,7 @@ class Session:
             raise NotMember(OUT)
         self.model = ChatModel(own.device_key, own.name)
         self.room_name = room.name
+        self.ending = ""
         self.sent = 0
         self.received = 0
         self._peer = peer
@@ -105,7 +110,7 @@ class Session:
             if heard is not None:
                 self.received += 1
                 self._surface.heard(heard)
-        self._surface.tell(OUT)
+        self.ending = OUT
 
     async def _hear_typing(self) -> None:
         try:
