@@ -224,7 +224,7 @@ KEY_REQUEST_AGE_MAX_SECONDS: Final = 86_400
 KEY_REQUEST_SENDERS_MAX: Final = 16
 """Devices that one request asks to start over with."""
 PAIRWISE_ITEMS_MAX: Final = 256
-"""Recipients of one pairwise envelope: 180 whose sessions are under way, or 41 first messages, fit the largest."""
+"""Recipients of one pairwise envelope: 180 whose sessions are under way, or 40 first messages, fit the largest."""
 PAIRWISE_KEYS_MAX: Final = 8
 """Megolm session keys in one pairwise message; more take several."""
 PAIRWISE_SESSIONS_PER_DEVICE_MAX: Final = 4

@@ -15,7 +15,7 @@ from railgun.crypto.identity import verify_certificate
 from railgun.crypto.receipts import verify_receipt, verify_subscription, verify_tag_descriptor
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import CryptoError, MalformedInput, PeerError, StoreError, WrongPassphrase
-from railgun.limits import HPKE_PLAINTEXT_BYTES_MAX, OBITUARY_BYTES_MAX, ROSTER_ENTRY_BYTES_MAX
+from railgun.limits import HPKE_PLAINTEXT_BYTES_MAX, OBITUARY_BYTES_MAX, OLM_MESSAGE_BYTES_MAX, ROSTER_ENTRY_BYTES_MAX
 from railgun.ports import Sessions
 from railgun.storage.record_sealer import RecordSealer
 from railgun.types import EnvelopeKind, NodeKey, PeerKey, SizeClass
@@ -100,6 +100,21 @@ def _material(deterministic: bool) -> dict[str, Any]:
         "public": public,
         "sealed": [sessions.hpke_seal(public, b"info", b"x" * size) for size in (0, 300)],
         "account": sessions.olm_account_new(PICKLE_KEY).pickle,
+        **_olm_material(sessions),
+    }
+
+
+def _olm_material(sessions: Sessions) -> dict[str, Any]:
+    one, two = (sessions.olm_new_fallback(sessions.olm_account_new(PICKLE_KEY).pickle, PICKLE_KEY) for _ in range(2))
+    started = sessions.olm_start(one.pickle, PICKLE_KEY, two.identity_key, two.fallback_key)
+    first = sessions.olm_encrypt(started.pickle, PICKLE_KEY, b"first")
+    accepted = sessions.olm_accept(two.pickle, PICKLE_KEY, one.identity_key, first.message)
+    answer = sessions.olm_encrypt(accepted.session.pickle, PICKLE_KEY, b"answer" * 30)
+    return {
+        "olm_accounts": (one, two),
+        "olm_first": first.message,
+        "olm_later": answer.message,
+        "olm_session": first.pickle,
     }
 
 
@@ -113,6 +128,10 @@ def _session_targets(prefix: str, deterministic: bool) -> list[Target]:
 
     def with_sessions(call: Callable[[Any, bytes], object]) -> Callable[[bytes], object]:
         return lambda data: call(_material(deterministic)["sessions"], data)
+
+    def olm_accept(sessions: Sessions, data: bytes) -> None:
+        one, two = _material(deterministic)["olm_accounts"]
+        sessions.olm_accept(two.pickle, PICKLE_KEY, one.identity_key, data)
 
     def inbound_pickle(sessions: Sessions, data: bytes) -> None:
         sessions.megolm_export(data, PICKLE_KEY, 1)
@@ -137,6 +156,15 @@ def _session_targets(prefix: str, deterministic: bool) -> list[Target]:
             HPKE_PLAINTEXT_BYTES_MAX + 1_200,
         ),
         ("olm_account", lambda s, d: s.olm_account(d, PICKLE_KEY), "account", PICKLE_BYTES_MAX),
+        ("olm_pickle", lambda s, d: s.olm_encrypt(d, PICKLE_KEY, b"t"), "olm_session", PICKLE_BYTES_MAX),
+        ("olm_session_id", lambda s, d: s.olm_session_id(d), "olm_first", OLM_MESSAGE_BYTES_MAX + 1),
+        ("olm_accept", olm_accept, "olm_first", OLM_MESSAGE_BYTES_MAX + 1),
+        (
+            "olm_decrypt",
+            lambda s, d: s.olm_decrypt(_material(deterministic)["olm_session"], PICKLE_KEY, d, is_first=False),
+            "olm_later",
+            OLM_MESSAGE_BYTES_MAX + 1,
+        ),
     ]
     return [
         Target(f"{prefix}.{name}", with_sessions(call), (CryptoError,), of(material), bytes_max=most, group="sessions")

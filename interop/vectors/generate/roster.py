@@ -27,6 +27,7 @@ from railgun.wire.roster import (
     NamedGeneration,
     Removal,
     RemoveEntry,
+    RevokeEntry,
     RoomSettings,
     SettingsEntry,
     SignedEntry,
@@ -41,15 +42,18 @@ FIRST = b"\xc1" * 32
 class Device:
     """A device by number; its prekey is no point of any curve, and no matter here."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, person: int | None = None) -> None:
         self.seed = keyed_hash(None, "vectors/device", bytes([number]))
         self.key = DeviceKey(public_key_of(self.seed))
-        root = root_identity(keyed_hash(None, "vectors/root", bytes([number])))
+        self.root_seed = keyed_hash(None, "vectors/root", bytes([number if person is None else person]))
+        root = root_identity(self.root_seed)
         identity = DeviceIdentity(self.key, bytes([number]) * 1_216, bytes(32), signing_key_of(self.seed), bytes(32))
         self.certificate = CERTIFICATES.encode(issue_certificate(root, identity, NOON - 86_400, NOON + 86_400))
 
 
 ANNA, BERT, CARA, DORA = (Device(number) for number in range(1, 5))
+PHONE = Device(5, person=2)
+"""Another device of Bert's."""
 
 
 class Room:
@@ -76,6 +80,16 @@ class Room:
         request = JoinRequest(self.roster.room, device.key, device.certificate, public_key_of(INVITE_SEED), NOON)
         proof = sign_join_request(device.seed, INVITE_SEED, request)
         return self._file(author, AddEntry(*self._place(author), device.key, device.certificate, False, proof))
+
+    def add_own(self, author: Device, device: Device) -> StoredEntry:
+        root_key = public_key_of(device.root_seed)
+        request = JoinRequest(self.roster.room, device.key, device.certificate, root_key, NOON)
+        proof = sign_join_request(device.seed, device.root_seed, request)
+        return self._file(author, AddEntry(*self._place(author), device.key, device.certificate, False, proof))
+
+    def revoke(self, author: Device, *targets: Device) -> StoredEntry:
+        removals = tuple(self.roster.removal_of(target.key) for target in targets)
+        return self._file(author, RevokeEntry(*self._place(author), removals))
 
     def remove(self, author: Device, *targets: Device) -> StoredEntry:
         named = NamedGeneration(2, keyed_hash(None, "vectors/c", author.key), DAY, FIRST)
@@ -118,6 +132,7 @@ def summary(state: RosterState) -> dict[str, Any]:
         "admins": [device.hex() for device in state.admins],
         "removed": [device.hex() for device in state.removed],
         "left": [device.hex() for device in state.left],
+        "revoked": [device.hex() for device in state.revoked],
         "settings": [settings.committee_size, settings.gate, int(settings.cover), settings.closed],
         "invites": [[invite.invite_key.hex(), invite.uses, invite.used, invite.expires] for invite in state.invites],
         "generations": [
@@ -211,7 +226,25 @@ def _states() -> list[dict[str, Any]]:
     number, previous = closed.roster.next_place(BERT.key)
     entry = AddEntry(closed.roster.room, BERT.key, number, previous, NOON, CARA.key, CARA.certificate, True, None)
     closed_add.roster.insert(sign_entry(BERT.seed, entry).data)
+    own = _new(RoomSettings(closed=True))
+    own.invite(ANNA, 1)
+    own.add_by_invite(ANNA, BERT)
+    own.add_own(BERT, PHONE)
+    one, two = own.copy(), own.copy()
+    one.revoke(BERT, PHONE)
+    two.revoke(PHONE, BERT)
+    nested = own.copy()
+    deeper = Device(6, person=2)
+    request = JoinRequest(own.roster.room, deeper.key, deeper.certificate, public_key_of(deeper.root_seed), NOON)
+    proof = sign_join_request(deeper.seed, deeper.root_seed, request)
+    place = (own.roster.room, PHONE.key, *nested.roster.next_place(PHONE.key), NOON)
+    unlet = AddEntry(*place, deeper.key, deeper.certificate, False, proof)
+    nested.roster.insert(sign_entry(PHONE.seed, unlet).data)
     return [
+        _resolved("a person's other device, in a closed room", own),
+        _resolved("a device that was let in so lets none in", nested),
+        _resolved("a person's later device revokes the first", two),
+        _resolved("of two that revoke each other the first stays", one, two),
         _resolved("a new room", _new()),
         _resolved("settings the day before they hold", changed, day=DAY + 1),
         _resolved("settings on the day from which they hold", changed, day=DAY + 2),
