@@ -10,7 +10,7 @@ an index or a ratchet's key must not serve twice.
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,11 +40,20 @@ from railgun.runtime.profile import (
     open_profile,
     read_profile_facts,
 )
-from railgun.storage.files import PRIVATE_FILE_MODE, explained, read_private_file, sync_directory, write_private_file
+from railgun.storage.files import (
+    PRIVATE_DIRECTORY_MODE,
+    PRIVATE_FILE_MODE,
+    explained,
+    read_private_file,
+    sync_directory,
+    write_private_file,
+)
 from railgun.storage.new_directory import new_directory
+from railgun.storage.process_lock import ProcessLock
 from railgun.storage.snapshot import copy_store
 
-_TEMPORARY: Final = ".backup-"
+_WORKING_NAME: Final = ".backup"
+_WORKING_LOCK_NAME: Final = ".backup.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +86,8 @@ def backup_profile(profile: Path, target: Path, passphrase: str, entropy: Entrop
         device_key = b""
         if facts.unlock is Unlock.DEVICE_KEY:
             device_key = read_private_file(profile / DEVICE_KEY_NAME, bytes_max=wrapping.KEY_FILE_BYTES)
-        # Beside the store: the copy is as secret as that, and there is room for what is there already.
-        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=profile) as temporary:
-            copy = Path(temporary) / STORE_NAME
+        with _working_directory(profile) as temporary:
+            copy = temporary / STORE_NAME
             copy_store(profile / STORE_NAME, copy)
             store_bytes = copy.stat().st_size
             if store_bytes > BACKUP_STORE_BYTES_MAX:
@@ -183,6 +191,24 @@ def _new_prekey(store: Store, entropy: Entropy, clock: Clock) -> list[Write]:
         return []
     account = VodozemacSessions().olm_new_fallback(identity.account, identity.pickle_key)
     return [prekeys_write(prekeys), account_write(account.pickle)]
+
+
+@contextmanager
+def _working_directory(profile: Path) -> Iterator[Path]:
+    """A private directory beside the store, as secret as that. What a killed backup left there is erased first: old
+    keys must not outlive their deletion in a forgotten copy."""
+    lock = ProcessLock(profile / _WORKING_LOCK_NAME, f"the backup of profile {profile}")
+    path = profile / _WORKING_NAME
+    try:
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(mode=PRIVATE_DIRECTORY_MODE)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from railgun.core.group_sessions import INBOUND, OUTBOUND, retired_writes
 from railgun.crypto import wrapping
 from railgun.errors import RailGunError, StoreError, UsageError, WrongPassphrase
 from railgun.limits import BACKUP_CHUNK_BYTES
@@ -18,6 +19,9 @@ from railgun.runtime.backup_file import MAGIC, BackupReader, Manifest, write_bac
 from railgun.runtime.identity import create_member_profile, load_identity
 from railgun.runtime.profile import ProfileKind, Unlock, create_key_file, create_profile, open_profile
 from railgun.runtime.system import SystemClock, SystemEntropy
+from railgun.storage.process_lock import ProcessLock
+from tests.support.members import Wire, room_of
+from tests.support.rosters import Device
 
 ENTROPY, CLOCK = SystemEntropy(), SystemClock()
 SECRET = "correct horse"
@@ -56,7 +60,7 @@ def test_a_profile_comes_back_whole_while_the_original_is_open(ada: Path, tmp_pa
         original.store.commit([Write("settings", b"a", b"later")])
     assert (made.facts.unlock, made.file_bytes) == (Unlock.DEVICE_KEY, target.stat().st_size)
     assert target.stat().st_mode & 0o777 == 0o600
-    assert [found.name for found in ada.iterdir() if found.name.startswith(".")] == []
+    assert not (ada / ".backup").exists()
     done = restore(target, tmp_path / "new")
     assert (done.facts.kind, done.sessions_retired) == (ProfileKind.MEMBER, 0)
     with open_profile(tmp_path / "new", ENTROPY) as opened:
@@ -67,6 +71,44 @@ def test_a_profile_comes_back_whole_while_the_original_is_open(ada: Path, tmp_pa
     assert after.prekeys[0].issued > before.prekeys[0].issued
     assert after.prekeys[1].secret == before.prekeys[0].secret
     assert after.account != before.account
+
+
+def test_what_a_killed_backup_left_is_erased_and_two_at_once_are_refused(ada: Path, tmp_path: Path) -> None:
+    (ada / ".backup").mkdir()
+    (ada / ".backup" / "store.sqlite").write_bytes(b"old keys")
+    lock = ProcessLock(ada / ".backup.lock", "it")
+    with pytest.raises(UsageError, match="is in use by process"):
+        backup_profile(ada, tmp_path / "b", SECRET, ENTROPY)
+    lock.release()
+    backup_profile(ada, tmp_path / "b", SECRET, ENTROPY)
+    assert not (ada / ".backup").exists()
+    restore(tmp_path / "b", tmp_path / "new")
+
+
+def test_sessions_of_the_original_do_not_send_again(ada: Path, tmp_path: Path) -> None:
+    wire = Wire()
+    anna, bert = room_of(wire, Device("anna"), Device("bert"))
+    anna.say("hello")
+    wire.settle()
+    rows = anna.disk.rows(OUTBOUND)
+    with open_profile(ada, ENTROPY) as original:
+        original.store.commit([Write(OUTBOUND, key, value) for key, value in rows])
+        original.store.commit([Write(INBOUND, key, value) for key, value in bert.disk.rows(INBOUND)])
+    backup_profile(ada, tmp_path / "b", SECRET, ENTROPY)
+    assert restore(tmp_path / "b", tmp_path / "new").sessions_retired == len(retired_writes(rows)) >= 2
+    anna.disk.commit(retired_writes(rows))
+    with open_profile(tmp_path / "new", ENTROPY) as opened:
+        assert opened.store.load(OUTBOUND) == anna.disk.rows(OUTBOUND)
+        assert opened.store.load(INBOUND) == bert.disk.rows(INBOUND)
+
+
+def test_a_store_that_is_no_store_is_refused(ada: Path, tmp_path: Path) -> None:
+    manifest = Manifest("member", (ada / "secrets").read_bytes(), (ada / "device.key").read_bytes(), len(STORE))
+    with (tmp_path / "b").open("wb") as file:
+        write_backup(file, SECRET, manifest, io.BytesIO(STORE), ENTROPY, CHEAP)
+    with pytest.raises(StoreError, match="no store"):
+        restore(tmp_path / "b", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_nothing_of_the_profile_stands_in_the_clear(ada: Path, tmp_path: Path) -> None:
