@@ -189,7 +189,8 @@ class ChatModel:
         if not event.is_active:
             self._typing.pop(event.device_key, None)
             return False
-        began = event.name not in self.typists(now)
+        self.typists(now)  # forgets those whose time is over
+        began = event.device_key not in self._typing
         self._typing[event.device_key] = (event.name, now + TYPING_SECONDS)
         self._typing.move_to_end(event.device_key)
         while len(self._typing) > TYPISTS_MAX:
