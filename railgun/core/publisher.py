@@ -47,6 +47,8 @@ class Outgoing:
     offered_to: NodeKey | None = None
     """The entry that was given the id alone and is still to be given the whole, unless there is progress."""
     settled: bool = False
+    delayed_at_try: int = 0
+    """The try that a seat's refusal has delayed already."""
 
     @property
     def is_large(self) -> bool:
@@ -169,11 +171,13 @@ class Publisher:
         return [self._note(outgoing, receipt.seat, committee, is_dead) for outgoing in fresh]
 
     def refused(self, ids: Iterable[EnvelopeId], retry_after_seconds: float, now: float) -> None:
-        """A seat refused for now; publish again later."""
+        """A seat refused for now; publish again later, once a try and never much later: one seat that refuses again
+        and again, or for a day, must not keep the envelope from the others."""
         for envelope_id in ids:
             outgoing = self._outgoing.get(envelope_id)
-            if outgoing is not None:
-                outgoing.next_at = max(outgoing.next_at, now + retry_after_seconds)
+            if outgoing is not None and outgoing.delayed_at_try < outgoing.tries:
+                outgoing.delayed_at_try = outgoing.tries
+                outgoing.next_at = max(outgoing.next_at, now + min(retry_after_seconds, REPUBLISH_SECONDS_MAX))
         self._arm()
 
     def too_late(self, ids: Iterable[EnvelopeId]) -> list[Outgoing]:

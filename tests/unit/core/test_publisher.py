@@ -223,6 +223,16 @@ def test_a_refusal_delays_the_next_try() -> None:
     assert lab.sent()
 
 
+def test_one_seat_s_refusals_keep_nothing_from_the_others() -> None:
+    lab = Lab()
+    item = lab.publish(1, 0.0)
+    lab.sent()
+    for now in range(20):
+        lab.publisher.refused((item,), 86_400.0, float(now))
+        lab.due(float(now))
+    assert len(lab.sent()) >= 2
+
+
 def test_settled_envelopes_make_room_and_unsettled_ones_are_never_dropped() -> None:
     lab = Lab()
     envelope = seal(KEYS, 1)
