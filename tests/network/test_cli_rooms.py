@@ -65,6 +65,14 @@ def test_two_people_talk(lab: Lab) -> None:
     assert "\n    lines \\x1b[31m" in people
     assert "\x1b" not in people
 
+    for name in ("ada", "bob"):
+        found = lab("--profile", name, "search", "ops", "HELLO", "--json").checked("search")
+        assert [message["text"] for message in found["messages"]] == ["hello Bob", "hello"]
+        assert (found["searched"], found["is_complete"]) == (3, True)
+    people = lab("--profile", "bob", "search", "ops", "lines", "--limit", "1").out
+    assert "\\x1b[31m" in people
+    assert "\x1b" not in people
+
     removed = lab("--profile", "ada", "room", "remove", "ops", bob[:12], "--json").checked("room-remove")
     assert removed["removed"] == bob
     left = reading.end(signal.SIGINT)
@@ -72,6 +80,31 @@ def test_two_people_talk(lab: Lab) -> None:
     assert not (lab.home / "ada" / "control").exists()
     assert lab("--profile", "ada", "room", "leave", "ops", "--json").checked("room-leave")["room"] == "ops"
     assert lab("--profile", "ada", "room", "list", "--json").checked("room-list") == {"rooms": []}
+
+
+def test_a_member_restored_from_a_backup_talks_on_though_the_original_went_on(lab: Lab) -> None:
+    link = start_room(lab)
+    reading = lab.start("--profile", "ada", "tail", "ops", "--lines")
+    lab("--profile", "bob", "join", link, "--network", "lab.toml", "--json").checked("join")
+    (lab.home / "words").write_text("of the backup\n")
+    (lab.home / "words").chmod(0o600)
+    words = ("--backup-passphrase-file", "words", "--json")
+    lab.must("--profile", "bob", "send", "ops", "one")
+    assert '"text": "one"' in reading.line()
+    lab("--profile", "bob", "backup", "bob.backup", *words).checked("backup")
+    # Ada's profile is in use.
+    lab("--profile", "ada", "backup", "ada.backup", *words).checked("backup")
+    lab.must("--profile", "bob", "send", "ops", "two, unknown to the backup")
+    assert "two, unknown" in reading.line()
+
+    back = lab("--profile", "back", "restore", "bob.backup", *words).checked("restore")
+    assert back["sessions_retired"] >= 1
+    lab.must("--profile", "back", "send", "ops", "three, of the restored one")
+    assert "three, of" in reading.line()
+    lab.must("--profile", "ada", "send", "ops", "welcome back")
+    shown = lab("--profile", "back", "tail", "ops", "--history", "0", "--count", "1", "--json").checked("tail")
+    assert [message["text"] for message in shown["messages"]] == ["welcome back"]
+    assert reading.end(signal.SIGINT).status == 130
 
 
 def test_committees_are_shown_and_verified(lab: Lab) -> None:
