@@ -27,7 +27,13 @@ from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import certificate_holds_at, invite_key_seed, verify_certificate
 from railgun.crypto.signing import public_key_of
 from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, RefusalCode, UsageError
-from railgun.limits import LOBBY_JOINS_MAX, LOBBY_POST_AGAIN_SECONDS, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
+from railgun.limits import (
+    LOBBY_JOINS_MAX,
+    LOBBY_POST_AGAIN_SECONDS,
+    LOBBY_TURN_SECONDS,
+    LOBBY_TURNS_MAX,
+    ROOM_DEVICES_MAX,
+)
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, Tag
 from railgun.wire.invites import Invite, format_invite
@@ -260,9 +266,12 @@ class LobbyHost:
     ) -> Admission:
         post = waiting.post
         writes: list[Write] = []
-        secrets = generations.day_secrets(roster.state(int(wall) // SECONDS_PER_DAY), start)
+        state = roster.state(int(wall) // SECONDS_PER_DAY)
+        secrets = generations.day_secrets(state, start)
         if not secrets or not fits_an_answer(roster):
             raise UsageError("there are no keys to give yet, or the roster is too large for a lobby")
+        if not waiting.was_member and len(state.devices) >= ROOM_DEVICES_MAX:
+            raise UsageError("the room is full")
         entry = None
         if not waiting.was_member:
             number, previous = roster.next_place(self._me.device)
@@ -284,9 +293,11 @@ class LobbyHost:
             writes += result.writes
         if post.prekey is not None:
             writes += roster.insert_prekey(post.prekey)
+        # From here on nothing may fail: an entry that is filed and neither kept nor spread breaks our chain for good.
         prekey = roster.prekey(post.device)
-        if prekey is None:
-            raise UsageError("the joiner has no prekey")
+        if prekey is None or not fits_an_answer(roster):
+            self.declined_count += 1
+            return Admission(post.device, entry, post.prekey, tuple(writes), ())
         answerer = Answerer(self._me, self._sessions, entropy)
         requests = answer_chunks(answerer, post.device, prekey, roster, secrets, waiting.keys, wall)
         return Admission(post.device, entry, post.prekey, tuple(writes), tuple(requests))

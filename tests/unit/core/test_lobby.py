@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from railgun.core import lobby, roster_state
 from railgun.core.answers import Answerer, answer_chunks
 from railgun.core.lobby import Joiner, LobbyHost, check_admission, lobby_secret, make_invite, turn_seconds
 from railgun.core.roster import Roster
@@ -108,6 +109,36 @@ def test_what_holds_no_longer_when_its_turn_comes_is_declined(anna: Member) -> N
     assert found == []
     assert anna.host.declined_count == 1
     assert anna.host.next_due() is None
+
+
+def test_a_full_room_declines_and_writes_nothing(anna: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lobby, "ROOM_DEVICES_MAX", 1)
+    anna.host.receive(posted(anna, BERT), anna.open_keys()[0], anna.state, anna.wire.now, anna.wire.wall)
+    place = anna.room.next_place(ANNA.key)
+    due = anna.host.due(anna.room, anna.secrets, anna.start, anna.entropy, anna.wire.now, anna.wire.wall)
+    assert (due, anna.host.declined_count) == ([], 1)
+    assert anna.room.next_place(ANNA.key) == place
+
+
+@pytest.mark.parametrize("what", ["the room filled up", "the answer became too large"])
+def test_an_entry_that_was_filed_is_kept_and_spread_even_if_nobody_can_be_answered(
+    anna: Member, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    post = posted(anna, BERT)
+    anna.host.receive(post, anna.open_keys()[0], anna.state, anna.wire.now, anna.wire.wall)
+    number, _ = anna.room.next_place(ANNA.key)
+    if what == "the room filled up":
+        monkeypatch.setattr(roster_state, "ROOM_DEVICES_MAX", 1)
+    else:
+        monkeypatch.setattr(lobby, "fits_an_answer", lambda roster: roster.next_place(ANNA.key)[0] == number)
+    (admission,) = anna.host.due(
+        anna.room, anna.secrets, anna.start, anna.entropy, anna.wire.now, anna.wire.wall
+    )
+    assert admission.requests == ()
+    assert admission.entry is not None
+    assert admission.writes
+    assert anna.room.next_place(ANNA.key)[0] == number + 1
+    assert anna.host.declined_count == 1
 
 
 def test_a_joiner_believes_no_answer_from_outside_the_room(anna: Member) -> None:
