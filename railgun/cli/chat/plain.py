@@ -28,6 +28,7 @@ class PlainSurface:
     """Prints what happens, one line each; reads lines from ``descriptor`` until its end."""
 
     def __init__(self, printer: Printer, descriptor: int) -> None:
+        self.grace_seconds: float | None = None
         self._printer = printer
         self._descriptor = descriptor
         self._session: Session | None = None

@@ -20,7 +20,7 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout import HSplit, Layout, Window
+from prompt_toolkit.layout import HSplit, Layout, VSplit, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.widgets import TextArea
 
@@ -34,6 +34,8 @@ REFRESH_SECONDS: Final = 1.0
 """The epoch's clock goes on, and typing ends, without anything happening."""
 OTHER_ROWS: Final = 4
 """Header, notes, input, keys."""
+GRACE_SECONDS: Final = 1.0
+"""Whoever leaves wants the terminal back; what is not sent by then is kept and goes out with the next command."""
 TYPED_MAX: Final = 64
 KEYS: Final = "F1 help  F2 who  F3 committee  F4 invite  PgUp PgDn  Esc back  Ctrl-Q quit"
 PANELS: Final = {"f1": "/help", "f2": "/who", "f3": "/committee", "f4": "/invite"}
@@ -43,13 +45,14 @@ class ScreenSurface:
     """Draws a session on the terminal until Ctrl-Q, Ctrl-C or ``/quit``."""
 
     def __init__(self) -> None:
+        self.grace_seconds: float | None = GRACE_SECONDS
         self._session: Session | None = None
         self._note = ""
         self._panel: tuple[str, list[str]] | None = None
         self._scrolled = 0
         self._typed: asyncio.Queue[str] = asyncio.Queue(TYPED_MAX)
         self._text_changed = asyncio.Event()
-        self._input = TextArea(height=1, multiline=False, prompt="> ", accept_handler=self._accept, wrap_lines=False)
+        self._input = TextArea(height=1, multiline=False, accept_handler=self._accept, wrap_lines=False)
         self._input.buffer.on_text_changed += lambda _: self._text_changed.set()
         self._application: Application[None] = Application(
             layout=Layout(
@@ -58,7 +61,8 @@ class ScreenSurface:
                         _row(self._header, "reverse"),
                         Window(FormattedTextControl(self._body), always_hide_cursor=True),
                         _row(self._notes, "underline"),
-                        self._input,
+                        # Beside the input and not in it, where a long line would scroll it away.
+                        VSplit([Window(FormattedTextControl("> "), width=2, height=1), self._input]),
                         _row(lambda: KEYS, "reverse"),
                     ]
                 ),
@@ -69,7 +73,7 @@ class ScreenSurface:
             refresh_interval=REFRESH_SECONDS,
         )
         # Escape begins the codes of other keys; over ssh their rest comes within this.
-        self._application.ttimeoutlen = 0.1
+        self._application.ttimeoutlen = self._application.timeoutlen = 0.1
 
     @contextmanager
     def taking_notes(self) -> Iterator[None]:

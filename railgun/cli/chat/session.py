@@ -31,7 +31,12 @@ OUT: Final = "This device is no longer a member of the room."
 
 
 class Surface(Protocol):
-    """Where a chat is shown and typed."""
+    """Where a chat is shown and typed.
+
+    ``grace_seconds``: how long its end waits for what is under way; None for as long as that takes (30 s at most).
+    """
+
+    grace_seconds: float | None
 
     def taking_notes(self) -> AbstractContextManager[None]:
         """While it holds, nothing that is logged spoils what is shown."""
@@ -95,7 +100,7 @@ class Session:
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             if surface.done() and self._sends:
-                await asyncio.wait(self._sends)
+                await asyncio.wait(self._sends, timeout=self._surface.grace_seconds)
         finally:
             for task in (*tasks, *self._sends):
                 task.cancel()

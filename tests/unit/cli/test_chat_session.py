@@ -81,6 +81,7 @@ class FakeSurface:
     """Runs a script and gathers what is shown."""
 
     def __init__(self, script: Script) -> None:
+        self.grace_seconds: float | None = None
         self._script = script
         self.shown: list[str] = []
 
@@ -198,3 +199,12 @@ async def test_the_others_hear_of_typing_no_more_than_they_need() -> None:
     session, _ = chat(room, script)
     await session.run(0)
     assert room.asked == [(True,), (False,)]
+
+
+async def test_a_surface_need_not_wait_for_what_is_kept() -> None:
+    room = FakeRoom()
+    room.gate.clear()
+    session, surface = chat(room, typing_lines("hello"))
+    surface.grace_seconds = 0
+    await session.run(0)
+    assert (session.sent, surface.shown[-1]) == (0, "under way 1")
