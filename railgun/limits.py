@@ -58,6 +58,9 @@ DIAL_ADDRESSES_MAX: Final = 4
 # --- liveness -------------------------------------------------------------------------------
 PULSE_SECONDS: Final = 1.0
 PULSE_SECONDARY_SECONDS: Final = 5.0
+PULSES_PER_SECOND: Final = 16.0
+PULSES_BURST: Final = 64.0
+"""What a relay answers on one link; who asks more often than any watch or probe does is not answered."""
 SUSPECT_SECONDS: Final = 2.5
 DEAD_SECONDS: Final = 3.0
 PROBE_SECONDS: Final = 0.5

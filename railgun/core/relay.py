@@ -44,6 +44,8 @@ from railgun.limits import (
     CLIENT_SILENCE_SECONDS,
     IDS_PER_FRAME_MAX,
     PULSE_TAGS_MAX,
+    PULSES_BURST,
+    PULSES_PER_SECOND,
     RECEIPT_IDS_MAX,
     SEAT_BYTES_MAX,
     TAGS_PER_PEER_MAX,
@@ -85,6 +87,7 @@ class _Peer:
     publish_bytes: TokenBucket
     pull_bytes: TokenBucket
     work: TokenBucket
+    pulses: TokenBucket
     heard_at: float
     tags: dict[Tag, tuple[Handle, bytes]] = field(default_factory=dict)
     """Tags that it has proved, with handle and proof: the same need not be checked again on the same link."""
@@ -227,6 +230,7 @@ class RelayMachine:
             TokenBucket(limits.publish_bytes_per_second, limits.publish_bytes_burst, now),
             TokenBucket(limits.pull_bytes_per_second, limits.pull_bytes_burst, now),
             TokenBucket(*work, now),
+            TokenBucket(PULSES_PER_SECOND, PULSES_BURST, now),
             now,
         )
         self.connector.connected(event, now)
@@ -361,6 +365,9 @@ class RelayMachine:
         if peer.is_relay:
             self.liveness.heard(peer_key, now, answer=not pulse.wants_echo)
         if not pulse.wants_echo:
+            return
+        if not peer.pulses.take(1.0, now):
+            self.counters.refused(RefusalCode.RATE_LIMITED)
             return
         numbers = self._numbers(peer_key, peer) if peer.tags else ()
         out.append(SendPulse(peer_key, Pulse(0, pulse.sequence, False, numbers)))

@@ -10,6 +10,7 @@ from railgun.core.relay_limits import RelayLimits
 from railgun.core.seat import UNRANKED_RECEIPTS_MAX
 from railgun.crypto.receipts import sign_receipt, sign_tag_descriptor, verify_receipt
 from railgun.crypto.signing import public_key_of, signing_key_of
+from railgun.limits import PULSES_BURST
 from railgun.types import NodeKey, SizeClass
 from railgun.wire.frames import (
     Deliver,
@@ -277,6 +278,15 @@ def test_pulses_repeat_the_last_number_of_each_subscription() -> None:
     assert pulses[client].echo == 7
     assert pulses[stranger].numbers == ()
     assert [e for e in lab.do(PulseReceived(client, Pulse(0, 3, False, ()))) if isinstance(e, SendPulse)] == []
+
+
+def test_a_flood_of_pulses_is_answered_no_more_often_than_any_watch_asks() -> None:
+    lab = RelayLab()
+    client = lab.connect_client(0)
+    answers = [effect for n in range(1_000) for effect in lab.do(PulseReceived(client, Pulse(n + 1, 0, True, ())))]
+    assert len([effect for effect in answers if isinstance(effect, SendPulse)]) == PULSES_BURST
+    lab.until(lab.now + 1.0)
+    assert [e for e in lab.do(PulseReceived(client, Pulse(2_000, 0, True, ()))) if isinstance(e, SendPulse)]
 
 
 @pytest.mark.parametrize(
