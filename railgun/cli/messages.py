@@ -38,7 +38,8 @@ def add(subparsers: Any) -> None:
         metavar="SECONDS",
         type=whole_number(1, 3_600),
         default=30,
-        help="how long to wait for the majority; the message is kept and goes on without this command",
+        help="how long to wait for the majority; then the message is kept and goes on without this command, unless no "
+        "relay answered at all",
     )
     add_peer_options(send)
 

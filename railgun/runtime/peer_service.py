@@ -173,9 +173,13 @@ class PeerService:
         room = self._room(given)
         text = given.text("text")
         seconds = given.integer("timeout_seconds", 30, 1, 86_400)
-        await self._reach(self._bootstrap())
+        began = monotonic()
         try:
-            receipt = await room.send(text, timeout=seconds)
+            await self._reach(self._bootstrap(), min(CONNECT_SECONDS, seconds))
+        except DiscoveryError as error:
+            raise DiscoveryError(f"nothing was sent or kept: {error}") from error
+        try:
+            receipt = await room.send(text, timeout=max(1.0, seconds - (monotonic() - began)))
         except DiscoveryError:  # kept, and on its way without us: the promise is broken, but nothing is lost
             return {**_name(room), "message_id": None, "receipts": None, "of": None, "latency_ms": None}
         return {
@@ -276,18 +280,18 @@ class PeerService:
         members = [room for room in status.rooms if room.is_member]
         return status.relays_linked > 0 and all(room.attached for room in members)
 
-    async def _reach(self, contacts: tuple[RelayContact, ...]) -> None:
+    async def _reach(self, contacts: tuple[RelayContact, ...], seconds: float = CONNECT_SECONDS) -> None:
         """Wait until a relay is linked. Raises UsageError where none is known, DiscoveryError where none answers."""
         if not contacts:
             raise UsageError(
                 "no relay to start from: give --bootstrap CONTACT (`railgun node` prints a relay's contact)"
             )
-        deadline = monotonic() + CONNECT_SECONDS
+        deadline = monotonic() + seconds
         while not self._peer.machine.connector.relays:
             if monotonic() > deadline:
                 addresses = dict.fromkeys(str(address) for contact in contacts for address in contact.addresses)
                 raise DiscoveryError(
-                    f"no relay answered within {CONNECT_SECONDS:g} s, tried {', '.join(addresses)}: "
+                    f"no relay answered within {seconds:g} s, tried {', '.join(addresses)}: "
                     "look at the network connection, or give --bootstrap CONTACT of a relay that runs"
                 )
             await asyncio.sleep(LOOK_SECONDS)

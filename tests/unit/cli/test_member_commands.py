@@ -105,6 +105,11 @@ def test_texts_that_cannot_be_sent(ada: Commands) -> None:
     assert "did you mean --json?" in ada("send", "ops", "--jsn", "x").complaint
 
 
+def test_a_send_that_no_relay_answers_ends_in_its_time_and_says_that_nothing_was_taken(ada: Commands) -> None:
+    complaint = ada("send", "ops", "hello", "--timeout-seconds", "1", "--bootstrap", NOBODY).complaint
+    assert complaint.startswith("nothing was sent or kept: no relay answered within 1 s, tried 127.0.0.1:9")
+
+
 def test_tail_with_json_has_to_end(ada: Commands) -> None:
     assert "--count or --seconds" in ada("tail", "ops", "--json").complaint
     assert "give one of them" in ada("tail", "ops", "--json", "--lines", "--count", "1").complaint
