@@ -1,7 +1,8 @@
 """Random histories of a room, with crashes: everyone who should read a message reads it once, and nobody else does.
 
 Who should: the devices that its author saw in the room when it was encrypted, and that are in at the end. Who may not:
-all others. Of an author who was put out, what had not arrived by then is nobody's loss.
+all others. Of an author who was put out, or whose add was voided with its author, what had not arrived by then is
+nobody's loss.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from railgun.core.joining import JoiningRoom
 from railgun.core.own_devices import admit_device, revoke_devices
 from railgun.core.room import MemberRoom
 from railgun.core.roster import Roster
@@ -125,6 +127,7 @@ class History:
                 self.world.pass_time(1 + 7 * two)
             case "half a day":
                 self.world.pass_time(60)
+                self._give_up()
                 self.world.pass_time(43_200)
 
     def _add_device(self, node: Node, room: MemberRoom) -> None:
@@ -150,16 +153,24 @@ class History:
         new.disk.commit(read_answer(new, self.room, handed.chunks, int(self.world.wall)))
         new.crash()
 
+    def _give_up(self) -> None:
+        """Who waits in a lobby whose members have all gone would post there for ever: it forgets about the room."""
+        for node in self.nodes.values():
+            if isinstance(node.rooms.get(self.room), JoiningRoom):
+                node.forget(self.room)
+
     def end(self) -> None:
         """Whatever still has to be answered, asked again or made anew."""
-        for seconds in (60, 600, 4_000, 60):
+        self.world.pass_time(60)
+        self._give_up()
+        for seconds in (600, 4_000, 60):
             self.world.pass_time(seconds)
 
     def check(self) -> None:
         final = self._in(self.creator)
         assert final is not None
         state = final.state(self.world.wall)
-        put_out = {*state.removed, *state.revoked}
+        stood_by = {*state.devices, *state.left}
         for node in self.nodes.values():
             counted = Counter(node.read.values())
             assert all(times == 1 for times in counted.values()), (node.device.name, counted)
@@ -170,7 +181,7 @@ class History:
             for node in self.nodes.values():
                 reads, key = text in node.read.values(), bytes(node.device.key)
                 assert not reads or key in view, f"{node.device.name} reads {text} of {author.device.name}"
-                due = key in view and key in state.devices and author.device.key not in put_out
+                due = key in view and key in state.devices and author.device.key in stood_by
                 assert reads or not due, f"{node.device.name} lacks {text} of {author.device.name}"
         self._check_rosters(final)
 

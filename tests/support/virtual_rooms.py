@@ -25,7 +25,7 @@ from railgun.ports import Sessions, Store
 from railgun.runtime.member_store import load_rooms
 from railgun.types import NetworkId, RoomId
 from railgun.wire.content import TextContent
-from railgun.wire.envelope import parse_envelope
+from railgun.wire.envelope import ParsedEnvelope, parse_envelope
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.roster import CreateEntry, RoomSettings
 from railgun.wire.sealed import AnswerChunk
@@ -107,7 +107,7 @@ class Node:
         self.read: dict[int, str] = {}
         self.views: dict[str, tuple[bytes, ...]] = {}
         self._spoken: dict[int, str] = {}
-        self._untried: dict[int, bytes] = {}
+        self._untried: dict[int, ParsedEnvelope] = {}
         self._read_up_to = 0
         self._held_back: list[tuple[RoomId, SealRequest]] = []
         self.tools = self._make_tools()
@@ -226,14 +226,18 @@ class Node:
     def pull(self) -> None:
         """Try what nobody could open so far, too: another tag may be open by now, and seats hold all of it."""
         while self._read_up_to < len(self.world.envelopes):
-            self._untried[self._read_up_to] = self.world.envelopes[self._read_up_to]
+            parsed = parse_envelope(self.world.envelopes[self._read_up_to])
+            if parsed.epoch_start + 3 * NETWORK.epoch_seconds > self.world.wall:  # no longer than seats keep them
+                self._untried[self._read_up_to] = parsed
             self._read_up_to += 1
         progress = True
         while progress and self._untried:
             progress = False
             by_tag = {plan.keys.tag: (room, plan) for room, plan in self.plans()}
-            for place, envelope in list(self._untried.items()):
-                parsed = parse_envelope(envelope)
+            for place, parsed in list(self._untried.items()):
+                if parsed.epoch_start + 3 * NETWORK.epoch_seconds <= self.world.wall:
+                    del self._untried[place]
+                    continue
                 found = by_tag.get(parsed.tag)
                 if found is None or found[0].room_id not in self.rooms:
                     continue
