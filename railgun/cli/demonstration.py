@@ -70,6 +70,9 @@ def add(subparsers: Any) -> None:
 
 def run(context: Context) -> int:
     """``demo``."""
+    import asyncio
+    import signal
+
     from railgun.runtime.demo.display import LiveTable, staying_text, summary
     from railgun.runtime.demo.options import DemoOptions
     from railgun.runtime.demo.result import promises_kept
@@ -100,8 +103,17 @@ def run(context: Context) -> int:
         printer.result(result.as_json(), summary(result))
         printer.tell(staying_text(running))
 
+    async def until_told() -> DemoResult:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await run_demo(options, table, staying)
+
     with table:
-        result = run_loop(run_demo(options, table, staying))
+        try:
+            result = run_loop(until_told())
+        except asyncio.CancelledError as error:  # SIGTERM ends it as Ctrl-C does: no process and no file stays behind
+            raise KeyboardInterrupt from error
     if not printer.has_result:
         printer.result(result.as_json(), summary(result))
     return Exit.KEPT if promises_kept(result) else Exit.BROKEN
