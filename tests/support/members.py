@@ -133,6 +133,7 @@ class Member:
         self.refused: list[Exception] = []
         self.read = 0
         self._asked: set[bytes] = set()
+        self._held_back: list[SealRequest] = []
         wire.members.append(self)
 
     # --- a room's beginnings -------------------------------------------------------------------
@@ -286,7 +287,9 @@ class Member:
     def publish(self, requests: Iterable[SealRequest]) -> None:
         for request in requests:
             keys = request.keys or self.secrets.sending(self.state, self.start)
-            assert keys is not None
+            if keys is None:
+                self._held_back.append(request)  # as a room does: until there is a generation to send under
+                continue
             nonce = self.entropy.random_bytes(12)
             self.wire.envelopes.append(
                 seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
@@ -393,6 +396,8 @@ class Member:
         """Whatever is due: answers in lobbies, requests for keys."""
         if self.roster is None:
             return
+        held, self._held_back = self._held_back, []
+        self.publish(held)
         for admission in self.host.due(
             self.room, self.secrets, self.start, self.entropy, self.wire.now, self.wire.wall
         ):
