@@ -156,7 +156,8 @@ class Publisher:
         Raises:
             PeerError: BAD_SIGNATURE, or the signer is no relay of this tag.
         """
-        concerned = [self._outgoing[item] for item in receipt.ids if item in self._outgoing]
+        # A receipt may name an id twice: it counts once.
+        concerned = [self._outgoing[item] for item in dict.fromkeys(receipt.ids) if item in self._outgoing]
         fresh = [outgoing for outgoing in concerned if receipt.seat not in outgoing.receipts]
         if not fresh:
             return []

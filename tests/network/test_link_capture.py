@@ -94,7 +94,7 @@ async def capture(net: Lab, tap: Tap, text: str, size_class: SizeClass) -> tuple
     """A new member says ``text`` so many times in a new room: (messages with Publish frames, records of their size)."""
     run = f"{size_class.name} {len(text)}"
     anna, bert = await net.connect(f"anna {run}"), await net.connect(f"bert {run}")
-    here, there = await net.room_of(anna, bert)
+    here, there = await net.room_of(anna, bert, cover="off")
     await here.send("the session's key goes first")
     await texts_of(there, 1)
     tap.begin(anna)

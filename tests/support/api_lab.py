@@ -70,9 +70,11 @@ class Lab:
         assert await peer.wait_until(lambda: peer.status().relays_known >= len(self.relays), WAIT_SECONDS)
         return peer
 
-    async def room_of(self, *peers: Peer, name: str = "ops", committee_size: int = 3) -> list[Room]:
+    async def room_of(
+        self, *peers: Peer, name: str = "ops", committee_size: int = 3, cover: str = "steady"
+    ) -> list[Room]:
         """A room of all of them, each attached and knowing of all."""
-        room = await peers[0].create_room(name, committee_size=committee_size)
+        room = await peers[0].create_room(name, committee_size=committee_size, cover=cover)
         if len(peers) > 1:
             link = room.invite(uses=len(peers) - 1)
             await asyncio.gather(*(peer.join(link) for peer in peers[1:]))
@@ -117,9 +119,7 @@ async def hears(room: Room, text: str) -> None:
 
 
 @asynccontextmanager
-async def lab(
-    directory: Path, *, relays: int = 3, network: NetworkParameters | None = None
-) -> AsyncIterator[Lab]:
+async def lab(directory: Path, *, relays: int = 3, network: NetworkParameters | None = None) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         made = Lab(directory, network or network_of())
         stack.push_async_callback(made.aclose)

@@ -246,3 +246,12 @@ def test_settled_envelopes_make_room_and_unsettled_ones_are_never_dropped() -> N
     lab.publish(9999, 0.0)
     assert len(lab.publisher) == PENDING_SENDS_MAX
     assert not lab.publisher.is_pending(EnvelopeId((7).to_bytes(16, "big")))
+
+
+def test_a_receipt_that_names_an_envelope_twice_counts_once_and_raises_nothing() -> None:
+    lab = Lab()
+    item = lab.publish(1, 0.0)
+    for seat in SEATS[:-1]:
+        lab.receipt(seat, item)
+    (last,) = lab.receipt(SEATS[-1], item, item)
+    assert last.complete
