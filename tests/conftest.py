@@ -31,6 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw the run's hypothesis seed here, so that it can be printed and given back on the command line."""
     if config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = str(secrets.randbits(32))
+    # A shell that runs us in the background has SIGINT ignored, and all that we start would inherit that: tests that
+    # end a program by Ctrl-C would wait in vain.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
