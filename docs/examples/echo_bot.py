@@ -37,13 +37,16 @@ async def main(profile: Path, link: str | None) -> None:
         if not peer.rooms():
             sys.exit(NO_ROOM)
         print("ready", flush=True)
-        bots = [asyncio.create_task(echo(room)) for room in peer.rooms()]
-        end = asyncio.create_task(peer.wait())  # raises what ends the peer: a full disk, for one
-        await asyncio.wait([*bots, end], return_when=asyncio.FIRST_COMPLETED)
-        for task in [*bots, end]:
-            if task.done():
-                task.result()
-            task.cancel()
+        tasks = [asyncio.create_task(echo(room)) for room in peer.rooms()]
+        tasks.append(asyncio.create_task(peer.wait()))  # raises what ends the peer: a full disk, for one
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
 
 if __name__ == "__main__":
