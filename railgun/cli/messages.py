@@ -5,7 +5,9 @@ Owns: reading a text to send, showing messages. Must not know: how messages trav
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from railgun.cli.arguments import add_command, number, whole_number
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 COUNT_MAX = 100_000
+ACKNOWLEDGE_SECONDS = 0.1
 
 
 def add(subparsers: Any) -> None:
@@ -67,8 +70,8 @@ def add(subparsers: Any) -> None:
         subparsers,
         "search",
         run_search,
-        "Look for a text in what this device has of a room, newest first. Case does not matter. Edits and deletes are "
-        "messages of their own here: what they are about is found as it was said.",
+        "Look for a text in what this device has of a room, newest first. Case does not matter. What was edited is found "
+        "by its newest text, what was deleted not at all.",
     )
     add_room_argument(search)
     search.add_argument("text", metavar="TEXT", help="what to look for, in quotes")
@@ -163,11 +166,7 @@ class _Reader:
                 if self._left is not None:
                     self._left -= 1
                     if self._left == 0:
-                        # The last one counts as delivered only when the next is asked for.
-                        following = asyncio.ensure_future(anext(aiter(items)))
-                        await asyncio.wait({following}, timeout=0.1)
-                        following.cancel()
-                        await asyncio.gather(following, return_exceptions=True)
+                        await _acknowledge(items)
                         return
             self.ending = "This device is no longer a member of the room."
         finally:
@@ -181,6 +180,15 @@ class _Reader:
             printer.line(item)
         else:
             printer.tell(message_line(item))
+
+
+async def _acknowledge(items: AsyncIterator[dict[str, Any]]) -> None:
+    """The last item counts as delivered only when the next is asked for."""
+    import asyncio
+
+    with contextlib.suppress(TimeoutError, StopAsyncIteration):
+        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            await anext(items)
 
 
 def message_line(item: dict[str, Any], *, has_date: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from railgun.errors import UsageError
@@ -64,3 +66,36 @@ async def test_spellings_of_one_word_are_one(said: str, wanted: str) -> None:
 async def test_what_cannot_be_looked_for(text: str) -> None:
     with pytest.raises(UsageError):
         await search_history(Room("x"), text, 9)
+
+
+def _about(index: int, kind: str, target: int, text: str = "", author: int = 0) -> Message:
+    message = _message(index, text)
+    return dataclasses.replace(
+        message, kind=kind, author=DeviceKey(bytes([author]) * 32), target=MessageId(target.to_bytes(16, "big"))
+    )
+
+
+async def test_what_was_edited_or_deleted_is_not_found_by_its_old_text() -> None:
+    room = Room("the secret plan", "the old price", "the old price too", "else")
+    room.messages += [
+        _about(4, "edit", 1, "a first new price"),
+        _about(5, "delete", 0),
+        _about(6, "edit", 1, "the new price"),
+        _about(7, "edit", 2, "somebody else's words", author=9),
+        _about(8, "delete", 3, author=9),
+        _about(9, "edit", 0, "the secret plan again"),
+    ]
+    found = {text: (await search_history(room, text, 9)).messages for text in ("secret", "old", "first", "new", "else")}
+    assert [message.text for message in found["secret"]] == [], "a deletion stands, whatever comes after it"
+    assert [message.text for message in found["old"]] == ["the old price too"], "only its author edits a message"
+    assert found["first"] == (), "the newest edit counts"
+    assert [(message.text, message.received_at) for message in found["new"]] == [("the new price", 1)]
+    assert [message.text for message in found["else"]] == ["else"]
+
+
+async def test_edits_that_fit_are_bounded_in_bytes_and_what_is_left_out_is_told() -> None:
+    count = 2 * SEARCH_FOUND_BYTES_MAX // TEXT_BYTES_MAX
+    room = Room(*["old"] * count)
+    room.messages += [_about(count + n, "edit", n, "w" * TEXT_BYTES_MAX) for n in range(count)]
+    found = await search_history(room, "w", 500)
+    assert (len(found.messages), found.is_complete) == (SEARCH_FOUND_BYTES_MAX // TEXT_BYTES_MAX, False)
