@@ -8,9 +8,10 @@ import types
 import pytest
 
 from railgun.core.generations import Generations, OwnDevice
-from railgun.core.room import PREKEY_TELL_AGAIN_SECONDS, MemberRoom, RoomTools
+from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_notifications import MessageReceived
 from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
+from railgun.core.room_prekeys import PREKEY_TELL_AGAIN_SECONDS
 from railgun.core.roster_entries import sign_prekey
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.network import NetworkKind, NetworkParameters

@@ -1,0 +1,184 @@
+"""What comes to one member from its room: which part an envelope's body goes to, and what follows from it.
+
+Owns: the dispatch by kind and body, pieces of bodies, filing what others tell of the roster.
+Must not know: deadlines, seats, links, disks. Spec: docs/spec/rooms.md.
+"""
+
+from __future__ import annotations
+
+from railgun.core.catch_up import CatchUp
+from railgun.core.conversation import Received, ReceiveOutcome
+from railgun.core.fragments import FragmentAssembly
+from railgun.core.lobby import LobbyHost
+from railgun.core.persistence import Write
+from railgun.core.room_notifications import MessageReceived
+from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
+from railgun.core.room_prekeys import PrekeyTelling
+from railgun.core.room_telling import RoomTelling
+from railgun.core.room_upkeep import GenerationUpkeep
+from railgun.errors import CryptoError, MalformedInput, PeerError
+from railgun.types import EnvelopeKind
+from railgun.wire.content import ROSTER_ENTRIES_PER_CONTENT_MAX, HeadsContent, RosterContent, WantContent
+from railgun.wire.envelope import Inner
+from railgun.wire.sealed import (
+    SEALED_BODIES,
+    AnswerChunk,
+    DayDelivery,
+    Fragment,
+    GenerationDelivery,
+    GenerationRequest,
+    JoinPost,
+    KeyRequest,
+    RosterRequest,
+)
+
+
+class RoomHearing:
+    """The incoming half of a `railgun.core.room.MemberRoom`."""
+
+    def __init__(
+        self,
+        telling: RoomTelling,
+        prekeys: PrekeyTelling,
+        host: LobbyHost,
+        upkeep: GenerationUpkeep,
+        catch_up: CatchUp,
+    ) -> None:
+        self._telling = telling
+        self._prekeys = prekeys
+        self._host = host
+        self._upkeep = upkeep
+        self._catch_up = catch_up
+        self.fragments = FragmentAssembly(telling.roster.room)
+
+    def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
+        """See `Room`. What a member did wrong is dropped here; seats are not to blame for it."""
+        try:
+            if plan.purpose is TagPurpose.LOBBY:
+                return self._lobby(plan, inner, now, wall)
+            if inner.kind is EnvelopeKind.GROUP:
+                received = self._telling.conversation.receive_group(
+                    inner.hint, inner.body, self._telling.state(wall), now, wall
+                )
+                return self._received([received], wall)
+            if inner.kind is EnvelopeKind.PAIRWISE:
+                taken = self._telling.conversation.receive_pairwise(
+                    inner.body, self._telling.state(wall), self._telling.roster.bundle, now, wall
+                )
+                return self._received(taken, wall)
+            if inner.kind is EnvelopeKind.SEALED:
+                return self._sealed(plan, inner.body, now, wall)
+        except PeerError:
+            return RoomOutcome()
+        except CryptoError:
+            if inner.kind is EnvelopeKind.SEALED and plan.purpose is TagPurpose.ROOM:
+                self._prekeys.sealed_for_another(now)
+            return RoomOutcome()
+        return RoomOutcome()
+
+    def _lobby(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
+        if inner.kind is not EnvelopeKind.SEALED:
+            return RoomOutcome()
+        body = SEALED_BODIES.decode(inner.body)
+        if isinstance(body, Fragment):
+            return self._fragment(plan, body, now, wall)
+        if isinstance(body, JoinPost):
+            self._host.receive(body, plan.keys, self._telling.state(wall), now, wall)
+        return RoomOutcome()
+
+    def _fragment(self, plan: TagPlan, fragment: Fragment, now: float, wall: float) -> RoomOutcome:
+        """A piece of what came in one envelope in other rooms."""
+        whole, writes = self.fragments.add(fragment)
+        outcome = RoomOutcome(list(writes))
+        if whole is not None:
+            outcome.add(self.envelope_opened(plan, whole, now, wall))
+        return outcome
+
+    def _sealed(self, plan: TagPlan, data: bytes, now: float, wall: float) -> RoomOutcome:
+        body = SEALED_BODIES.decode(data)
+        state, keys = self._telling.state(wall), plan.keys
+        sessions = self._telling.tools.sessions
+        match body:
+            case KeyRequest():
+                writes = [] if body.prekey is None else list(self._telling.roster.insert_prekey(body.prekey))
+                more, requests = self._telling.conversation.receive_key_request(
+                    body, state, self._telling.roster.bundle, now, wall
+                )
+                return RoomOutcome([*writes, *more], requests)
+            case GenerationDelivery():
+                return self._gained(
+                    self._telling.generations.take_delivery(body, self._telling.tools.me, state, sessions), wall
+                )
+            case DayDelivery():
+                self._upkeep.answered(body)
+                return self._gained(
+                    self._telling.generations.take_days(body, self._telling.tools.me, state, sessions), wall
+                )
+            case GenerationRequest():
+                self._upkeep.asked(body, keys, state, now)
+                return RoomOutcome()
+            case RosterRequest():
+                self._catch_up.asked(body, keys, self._telling.roster, state, self._telling.tools.me, now)
+                return RoomOutcome()
+            case AnswerChunk():
+                return self._caught_up(body, wall)
+            case Fragment():
+                return self._fragment(plan, body, now, wall)
+            case _:
+                return RoomOutcome()
+
+    def _received(self, results: list[Received], wall: float) -> RoomOutcome:
+        outcome = RoomOutcome()
+        for received in results:
+            outcome.writes += received.writes
+            message = received.message
+            if received.outcome is not ReceiveOutcome.NEW or message is None:
+                continue
+            if isinstance(message.content, RosterContent):
+                outcome.add(self._roster_content(message.content, wall))
+            elif not isinstance(message.content, (HeadsContent, WantContent)):
+                outcome.notifications.append(MessageReceived(self._telling.roster.room, message))
+        return outcome
+
+    def _roster_content(self, content: RosterContent, wall: float) -> RoomOutcome:
+        outcome = RoomOutcome()
+        forked = False
+        changed = False
+        for data in content.entries:
+            try:
+                result = self._telling.roster.insert(data)
+            except (MalformedInput, PeerError, CryptoError):
+                continue
+            outcome.writes += result.writes
+            forked = forked or result.forked
+            changed = changed or bool(result.added)
+        for record in content.prekeys:
+            try:
+                outcome.writes += self._telling.roster.insert_prekey(record)
+            except PeerError:
+                continue
+        if changed:
+            outcome.add(self._telling.roster_changed(self._telling.state(wall), forked=forked))
+            outcome.add(self._telling.flush(wall))
+        return outcome
+
+    def _caught_up(self, chunk: AnswerChunk, wall: float) -> RoomOutcome:
+        """An answer to our question whether our roster is everyone's: file what is new, spread what others lack."""
+        caught = self._catch_up.receive(chunk, self._telling.roster, self._telling.generations, self._telling.tools.me)
+        if caught is None:
+            return RoomOutcome()
+        outcome = RoomOutcome(list(caught.writes), plan_changed=True)
+        if caught.changed:
+            outcome.add(self._telling.roster_changed(self._telling.state(wall), forked=False))
+        for first in range(0, len(caught.unknown), ROSTER_ENTRIES_PER_CONTENT_MAX):
+            some = caught.unknown[first : first + ROSTER_ENTRIES_PER_CONTENT_MAX]
+            outcome.add(self._telling.spread(some, (), self._telling.state(wall), wall))
+        outcome.add(self._telling.flush(wall))
+        return outcome
+
+    def _gained(self, writes: tuple[Write, ...], wall: float) -> RoomOutcome:
+        if not writes:
+            return RoomOutcome()
+        outcome = RoomOutcome(list(writes), plan_changed=True)
+        outcome.add(self._telling.flush(wall))
+        return outcome

@@ -1,0 +1,235 @@
+"""What one member tells its room: messages, roster entries, new generations.
+
+Owns: what waits until the room may be sent to, under which generation something is sealed again, who is told of a
+change. Must not know: what comes in, deadlines, seats, links, disks. Spec: docs/spec/rooms.md.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from railgun.core.conversation import Conversation
+from railgun.core.generations import Generations, MadeGeneration, OwnDevice
+from railgun.core.pairwise import BundleOf
+from railgun.core.room_keys import sending_keys
+from railgun.core.room_notifications import MessagePrepared, MessageReceipted, RemovedFromRoom, RosterChanged
+from railgun.core.room_port import RoomOutcome, SealRequest
+from railgun.core.roster import Roster
+from railgun.core.roster_entries import DeviceBundle
+from railgun.core.roster_state import GenerationState, RosterState
+from railgun.crypto.epoch import EpochKeys, epoch_start
+from railgun.errors import NotMember, UsageError
+from railgun.limits import PENDING_SENDS_MAX
+from railgun.network import NetworkParameters
+from railgun.ports import Entropy, Sessions
+from railgun.types import DeviceKey, EnvelopeKind, MessageId, SizeClass
+from railgun.wire.content import Content, RosterContent
+from railgun.wire.roster import SECONDS_PER_DAY, LaterEntry, PrekeyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTools:
+    """What all rooms of one device share.
+
+    ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest bundle; None where its account has none yet.
+    """
+
+    me: OwnDevice
+    network: NetworkParameters
+    sessions: Sessions
+    entropy: Entropy
+    pickle_key: bytes = field(repr=False)
+    prekey: PrekeyRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _QueuedSend:
+    content: Content
+    token: int
+    size_class: SizeClass | None
+
+
+class RoomTelling:
+    """The outgoing half of a `railgun.core.room.MemberRoom`, and what both of its halves stand on."""
+
+    def __init__(self, tools: RoomTools, roster: Roster, generations: Generations, conversation: Conversation) -> None:
+        self.tools = tools
+        self.roster = roster
+        self.generations = generations
+        self.conversation = conversation
+        self._queued: deque[_QueuedSend] = deque()
+        self._bound: dict[bytes, GenerationState] = {}
+        self._told_removed = False
+
+    def state(self, wall: float) -> RosterState:
+        """What the roster says today."""
+        return self.roster.state(int(wall) // SECONDS_PER_DAY)
+
+    def start(self, wall: float) -> int:
+        """Unix second at which the open epoch started."""
+        return epoch_start(wall, self.roster.room, self.tools.network.epoch_seconds)
+
+    def sending(self, state: RosterState, wall: float) -> tuple[GenerationState, EpochKeys] | None:
+        """Under what may be sent now; None while nothing may."""
+        return sending_keys(state, self.generations, self.tools.network.epoch_seconds, wall)
+
+    def send(self, content: Content, token: int, wall: float, size_class: SizeClass | None = None) -> RoomOutcome:
+        """Say something. `MessagePrepared` tells its id; it waits where no generation may be sent under yet.
+
+        Raises:
+            NotMember: this device is out.
+            UsageError: too much waits already, or the content does not fit ``size_class``.
+            ValueError: a field of the content does not fit.
+        """
+        state = self.state(wall)
+        if state.member(self.tools.me.device) is None:
+            raise NotMember("this device is no longer a member of the room")
+        sending = self.sending(state, wall)
+        if sending is None:
+            if len(self._queued) >= PENDING_SENDS_MAX:
+                raise UsageError("too many messages wait for the room's new keys; try again later")
+            self._queued.append(_QueuedSend(content, token, size_class))
+            return RoomOutcome()
+        prepared = self.conversation.prepare_send(
+            content,
+            state=state,
+            generation=sending[0],
+            bundle_of=self.roster.bundle,
+            wall=wall,
+            size_class=size_class,
+        )
+        # A session's key may be among the requests: its receipts are not the message's.
+        parts = [
+            MessageId(request.reference)
+            for request in prepared.requests
+            if request.kind is EnvelopeKind.GROUP and request.reference is not None
+        ]
+        return RoomOutcome(
+            list(prepared.writes),
+            list(prepared.requests),
+            [MessagePrepared(self.roster.room, token, prepared.message_id, tuple(parts))],
+        )
+
+    def flush(self, wall: float) -> RoomOutcome:
+        """Send what waited for keys."""
+        outcome = RoomOutcome()
+        state = self.state(wall)
+        while self._queued and state.member(self.tools.me.device) and self.sending(state, wall) is not None:
+            queued = self._queued.popleft()
+            outcome.add(self.send(queued.content, queued.token, wall, queued.size_class))
+        return outcome
+
+    # --- the roster ---------------------------------------------------------------------------
+
+    def file(
+        self, make_entry: Callable[[int, bytes], LaterEntry], wall: float, prekeys: tuple[PrekeyRecord, ...] = ()
+    ) -> RoomOutcome:
+        """File an entry of ours (made with its number and the hash before it), and tell all who were in before.
+
+        Raises:
+            NotMember, UsageError: as `Roster.append`.
+        """
+        before, bundles = self.state(wall), self._bundles(wall)
+        result = self.roster.append(self.tools.me.seed, make_entry(*self.roster.next_place(self.tools.me.device)))
+        outcome = RoomOutcome(list(result.writes))
+        for record in prekeys:
+            outcome.writes += self.roster.insert_prekey(record)
+        outcome.add(self.spread((result.added[0].data,), prekeys, before, wall, bundle_of=bundles.get))
+        if self.state(wall).member(self.tools.me.device) is not None:
+            outcome.add(self.roster_changed(self.state(wall), forked=False))
+        return outcome
+
+    def renew(
+        self, make_entry: Callable[[int, bytes], LaterEntry], made: MadeGeneration, before: RosterState, wall: float
+    ) -> RoomOutcome:
+        """File an entry that names a generation, tell all who were in before, give the secret to all who are in now."""
+        old, bundles = self.sending(before, wall), self._bundles(wall)
+        number, previous = self.roster.next_place(self.tools.me.device)
+        result = self.roster.append(self.tools.me.seed, make_entry(number, previous))
+        after = self.state(wall)
+        outcome = RoomOutcome([*made.writes, *result.writes], plan_changed=True)
+        outcome.add(self.spread((result.added[0].data,), (), before, wall, under=old, bundle_of=bundles.get))
+        recipients = [
+            (device, prekey)
+            for device in after.devices
+            if device != self.tools.me.device and (prekey := self.roster.prekey(device)) is not None
+        ]
+        deliveries = self.generations.deliver(
+            made, self.tools.me, recipients, self.tools.sessions, None if old is None else old[1]
+        )
+        outcome.writes += self.conversation.outbox.add(deliveries)
+        outcome.requests += self._under(deliveries, old)
+        outcome.add(self.roster_changed(after, forked=False))
+        return outcome
+
+    def _bundles(self, wall: float) -> dict[DeviceKey, DeviceBundle | None]:
+        """As they are before an entry puts somebody out: who goes is told so, if need be under a key of its own."""
+        return {device: self.roster.bundle(device) for device in self.state(wall).devices}
+
+    def spread(
+        self,
+        entries: tuple[bytes, ...],
+        prekeys: tuple[PrekeyRecord, ...],
+        state: RosterState,
+        wall: float,
+        *,
+        under: tuple[GenerationState, EpochKeys] | None = None,
+        bundle_of: BundleOf | None = None,
+    ) -> RoomOutcome:
+        """Tell the members of ``state`` of roster entries."""
+        sending = under or self.sending(state, wall)
+        if sending is None:
+            # Whoever asks later gets the whole roster; meanwhile nobody can be told.
+            return RoomOutcome()
+        prepared = self.conversation.prepare_send(
+            RosterContent(entries, prekeys),
+            state=state,
+            generation=sending[0],
+            bundle_of=bundle_of or self.roster.bundle,
+            wall=wall,
+        )
+        return RoomOutcome(list(prepared.writes), self._under(list(prepared.requests), under))
+
+    def roster_changed(self, state: RosterState, *, forked: bool) -> RoomOutcome:
+        """Tell the application, once also that we are out."""
+        outcome = RoomOutcome(plan_changed=True)
+        outcome.notifications.append(RosterChanged(self.roster.room, state.devices, forked))
+        if state.member(self.tools.me.device) is None and not self._told_removed:
+            self._told_removed = True
+            outcome.notifications.append(RemovedFromRoom(self.roster.room))
+        return outcome
+
+    # --- receipts -----------------------------------------------------------------------------
+
+    def receipts_grew(self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool) -> RoomOutcome:
+        """Seats hold more of what we sent. With a majority it is out of the outbox."""
+        outcome = RoomOutcome()
+        if majority:
+            outcome.writes += self.conversation.outbox.settle(reference)
+            self._bound.pop(reference, None)
+        outcome.notifications.append(
+            MessageReceipted(self.roster.room, MessageId(reference), receipts, of, majority, complete)
+        )
+        return outcome
+
+    def seal_again(self, reference: bytes, wall: float) -> RoomOutcome:
+        """What ``reference`` named did not get its receipts in time: again, if it is still in the outbox."""
+        request = self.conversation.outbox.seal_again(reference)
+        if request is None:
+            return RoomOutcome()
+        generation = self._bound.get(reference)
+        keys = None if generation is None else self.generations.keys(generation, self.start(wall))
+        return RoomOutcome(requests=[replace(request, keys=keys)])
+
+    def _under(
+        self, requests: list[SealRequest], generation: tuple[GenerationState, EpochKeys] | None
+    ) -> list[SealRequest]:
+        """Seal these under a generation that all recipients hold, also when they are sealed again."""
+        if generation is None:
+            return requests
+        for request in requests:
+            if request.reference is not None:
+                self._bound[request.reference] = generation[0]
+        return [replace(request, keys=generation[1]) for request in requests]
