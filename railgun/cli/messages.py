@@ -14,7 +14,7 @@ from railgun.cli.arguments import add_command, number, whole_number
 from railgun.cli.failures import Exit
 from railgun.cli.output import one_line, paragraph
 from railgun.cli.rooms import add_peer_options, add_room_argument, ask
-from railgun.errors import UsageError
+from railgun.errors import RailGunError, UsageError
 from railgun.limits import HISTORY_PAGE_MAX, TEXT_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def add(subparsers: Any) -> None:
         subparsers,
         "search",
         run_search,
-        "Look for a text in what this device has of a room, newest first. Case does not matter. What was edited is found "
-        "by its newest text, what was deleted not at all.",
+        "Look for a text in what this device has of a room, newest first. Case does not matter. What was edited is "
+        "found by its newest text, what was deleted not at all.",
     )
     add_room_argument(search)
     search.add_argument("text", metavar="TEXT", help="what to look for, in quotes")
@@ -155,8 +155,6 @@ class _Reader:
                 raise
 
     async def _read(self, caller: Caller) -> None:
-        import asyncio
-
         history = self._history if self._left is None else min(self._history, self._left)
         items = caller.tail({"room": self._context.arguments.room, "history": history})
         self._history = 0
@@ -183,10 +181,10 @@ class _Reader:
 
 
 async def _acknowledge(items: AsyncIterator[dict[str, Any]]) -> None:
-    """The last item counts as delivered only when the next is asked for."""
+    """The last item counts as delivered only when the next is asked for; one that does not is told again next time."""
     import asyncio
 
-    with contextlib.suppress(TimeoutError, StopAsyncIteration):
+    with contextlib.suppress(TimeoutError, StopAsyncIteration, RailGunError):
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             await anext(items)
 
