@@ -131,7 +131,7 @@ async def test_a_send_that_is_cancelled_arrives_all_the_same_and_leaves_nothing_
         with pytest.raises(asyncio.CancelledError):
             await sending
         assert await texts_of(there, 1) == ["cancelled"]
-        mail = anna._mail[here.room_id]
+        mail = anna._rooms._mail[here.room_id]
         assert not mail._sending
         assert not mail._by_part
         assert mail._slots._value == SENDS_IN_FLIGHT_MAX
@@ -144,7 +144,7 @@ async def test_many_sends_at_once_take_their_turns_in_order(tmp_path: Path) -> N
         count = 4 * SENDS_IN_FLIGHT_MAX
         sends = [asyncio.create_task(here.send(f"{number}")) for number in range(count)]
         await asyncio.sleep(0)
-        assert len(anna._mail[here.room_id]._sending) <= SENDS_IN_FLIGHT_MAX
+        assert len(anna._rooms._mail[here.room_id]._sending) <= SENDS_IN_FLIGHT_MAX
         receipts = await asyncio.gather(*sends)
         assert len({receipt.message_id for receipt in receipts}) == count
         assert sorted(map(int, await texts_of(there, count))) == list(range(count))
@@ -290,7 +290,7 @@ async def test_joining_is_refused_for_what_cannot_work_and_taken_back(tmp_path: 
         with pytest.raises(NotMember, match="taken back"):
             await asking
         assert bert.status().rooms == ()
-        assert not bert._store.load("rooms")
+        assert not bert.shared.store.load("rooms")
         with pytest.raises(NotMember):
             await bert.leave(room.room_id)
 
@@ -354,7 +354,7 @@ async def test_who_leaves_keeps_nothing(tmp_path: Path) -> None:
         rows = [
             (table, key)
             for table in ROOM_TABLES
-            for key, _ in bert._store.load(table)
+            for key, _ in bert.shared.store.load(table)
             if key.startswith(here.room_id)
         ]
         assert rows == []

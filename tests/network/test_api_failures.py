@@ -20,13 +20,13 @@ from tests.support.api_lab import WAIT_SECONDS, lab, settled, texts, texts_of
 
 def fill_disk(peer: Peer) -> None:
     """From now on the store finds no room for anything new."""
-    peer._store.commit([Write("settings", b"test/ballast", bytes(50_000))])
-    pages = peer._store._database.query("PRAGMA page_count")[0][0]
-    peer._store._database.query(f"PRAGMA max_page_count = {pages}")
+    peer.shared.store.commit([Write("settings", b"test/ballast", bytes(50_000))])
+    pages = peer.shared.store._database.query("PRAGMA page_count")[0][0]
+    peer.shared.store._database.query(f"PRAGMA max_page_count = {pages}")
 
 
 def make_room(peer: Peer) -> None:
-    peer._store._database.query("PRAGMA max_page_count = 1000000")
+    peer.shared.store._database.query("PRAGMA max_page_count = 1000000")
 
 
 async def talk_for_ever(room: Room) -> None:
@@ -106,7 +106,7 @@ async def test_a_bug_ends_the_peer_with_a_name_and_not_with_silence(
             raise KeyError("secret-ish")
 
         monkeypatch.setattr(anna.machine, "handle", broken)
-        anna.driver.link_writable(next(iter(anna.machine.connector.linked)))
+        anna.shared.driver.link_writable(next(iter(anna.machine.connector.linked)))
         with pytest.raises(KeyError):
             await anna.wait()
         with pytest.raises(RailGunError, match="this peer has failed \\(KeyError\\)"):
@@ -121,9 +121,10 @@ async def test_a_room_whose_rows_are_damaged_is_left_out_and_others_are_served(t
         here, there = await net.room_of(anna, bert)
         other = await bert.create_room("other", committee_size=3)
         third = await bert.create_room("third", committee_size=3)
-        bert._store.commit(
+        store = bert.shared.store
+        store.commit(
             [
-                *(Write("roster_entries", key, None) for key, _ in bert._store.load("roster_entries", there.room_id)),
+                *(Write("roster_entries", key, None) for key, _ in store.load("roster_entries", there.room_id)),
                 Write("rooms", third.room_id, b"\xff nonsense"),
             ]
         )
@@ -141,7 +142,7 @@ async def test_a_damaged_message_is_named_and_not_skipped_in_silence(tmp_path: P
     async with lab(tmp_path, relays=1) as net:
         anna = await net.connect("anna")
         room = await anna.create_room("ops")
-        anna._store.commit([Write("messages", room.room_id + bytes(16), b"\x00 no message")])
+        anna.shared.store.commit([Write("messages", room.room_id + bytes(16), b"\x00 no message")])
         with pytest.raises(StoreError, match="a message is damaged"):
             await anext(room.messages())
         with pytest.raises(StoreError, match="a message is damaged"):

@@ -34,7 +34,7 @@ def prekey_of(room: Room, of: Peer) -> bytes | None:
 
 
 def own_prekey(peer: Peer) -> bytes:
-    return peer._tools.sessions.hpke_public_key(peer.identity.prekeys[0].secret)
+    return peer.shared.tools.sessions.hpke_public_key(peer.identity.prekeys[0].secret)
 
 
 async def known_to(room: Room, of: Peer) -> None:
@@ -127,7 +127,7 @@ async def test_a_prekey_made_just_before_a_crash_is_told_at_the_next_start(tmp_p
         anna, bert = await net.connect("anna"), await net.connect("bert")
         here, _ = await net.room_of(anna, bert)
         fresh = with_new_prekey(bert.identity.prekeys, b"n" * 32, bert.wall())
-        bert._store.commit([prekeys_write(fresh)])  # as far as the crash let it come
+        bert.shared.store.commit([prekeys_write(fresh)])  # as far as the crash let it come
         await bert.aclose()
         bert = await net.connect("bert")
         assert bert.identity.prekeys == fresh
@@ -139,13 +139,13 @@ async def test_what_cannot_be_kept_is_told_to_nobody(tmp_path: Path) -> None:
         anna, bert = await net.connect("anna"), await net.connect("bert")
         here, there = await net.room_of(anna, bert)
         before = prekey_of(here, bert)
-        bert._store._database.query("PRAGMA query_only = 1")
+        bert.shared.store._database.query("PRAGMA query_only = 1")
         with pytest.raises(StoreError):
             await bert.rotate_prekey()
         with pytest.raises(StoreError):
             await bert.wait()
         assert prekey_of(there, bert) == before
-        bert._store._database.query("PRAGMA query_only = 0")
+        bert.shared.store._database.query("PRAGMA query_only = 0")
         await bert.aclose()
         bert = await net.connect("bert")
         assert own_prekey(bert) == before == prekey_of(here, bert)
@@ -159,7 +159,7 @@ async def test_who_knows_only_a_prekey_that_is_gone_is_told_anew(tmp_path: Path)
         await anna.aclose()
         tells_nobody(bert.member_room(there.room_id))
         await bert.rotate_prekey()
-        bert._use_prekeys(bert.identity.prekeys[:1])
+        bert._prekeys.use(bert.identity.prekeys[:1])
         roster = bert.member_room(there.room_id).roster
         assert await bert.wait_until(lambda: roster.prekey_record(bert.identity.device_key) is not None, WAIT_SECONDS)
         anna = await net.connect("anna")
@@ -196,7 +196,7 @@ async def test_the_week_is_over(tmp_path: Path) -> None:
         assert path.exists()
         anna, bert = await net.connect("anna"), await net.connect("bert")
         here, there = await net.room_of(anna, bert)
-        anna._tasks.start("look now", anna._keep_prekeys_fresh())
+        anna._tasks.start("look now", anna._prekeys.run())
         assert await anna.wait_until(lambda: len(anna.identity.prekeys) == 2, WAIT_SECONDS)
         await known_to(there, anna)
         kept = anna.identity.prekeys
@@ -204,10 +204,10 @@ async def test_the_week_is_over(tmp_path: Path) -> None:
         # Much later the old one's secret goes, from the disk too.
         anna = await net.connect("anna")
         replaced = int(anna.wall() - PREKEY_KEEP_SECONDS - 1)
-        anna._use_prekeys((kept[0], dataclasses.replace(kept[1], replaced=replaced)))
-        anna._tasks.start("look now", anna._keep_prekeys_fresh())
+        anna._prekeys.use((kept[0], dataclasses.replace(kept[1], replaced=replaced)))
+        anna._tasks.start("look now", anna._prekeys.run())
         assert await anna.wait_until(lambda: len(anna.identity.prekeys) == 1, WAIT_SECONDS)
-        assert load_identity(anna._store).prekeys == kept[:1]
+        assert load_identity(anna.shared.store).prekeys == kept[:1]
         await anna.aclose()
         needle = kept[1].secret
         assert all(needle not in file.read_bytes() for file in path.iterdir() if file.is_file())

@@ -33,11 +33,11 @@ async def test_s6_leaving_a_room_erases_all_that_the_device_kept_of_it(tmp_path:
         # Relays keep nothing on a disk and look at nothing: their drivers have no store, and so no analytics.
         assert [relay._driver._store for relay in net.relays] == [None] * len(net.relays)
         room_id = there.room_id
-        kept = {table: len(list(bert._store.load(table, room_id))) for table in ROOM_TABLES}
+        kept = {table: len(list(bert.shared.store.load(table, room_id))) for table in ROOM_TABLES}
         assert kept["messages"] > 0
         assert kept["roster_entries"] > 0
         await there.leave()
-        assert not [row for table in ROOM_TABLES for row in bert._store.load(table, room_id)]
+        assert not [row for table in ROOM_TABLES for row in bert.shared.store.load(table, room_id)]
         with pytest.raises(NotMember):
             bert.room(room_id)
         assert await anna.wait_until(lambda: len(here.members()) == 1, WAIT_SECONDS)

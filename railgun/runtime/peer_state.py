@@ -1,0 +1,107 @@
+"""What the parts of a member's peer share: its profile, identity, driver, links and machine.
+
+Owns: these, corrected time, whether the peer may still be used. Must not know: what rooms or prekeys are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from railgun.core.assembly import build_client
+from railgun.core.cover import CoverOptions
+from railgun.core.effects import Notification
+from railgun.core.joining import JoiningRoom
+from railgun.core.room import MemberRoom
+from railgun.core.room_port import RoomOutcome
+from railgun.crypto.network_ids import network_id
+from railgun.errors import NotMember, RailGunError, UsageError
+from railgun.links.pool import WebRtcLinks
+from railgun.links.settings import LinkIdentity, LinkSettings
+from railgun.network import NetworkParameters
+from railgun.ports import Clock, Entropy
+from railgun.runtime.driver import Driver
+from railgun.runtime.identity import MemberIdentity
+from railgun.runtime.member_store import room_tools
+from railgun.runtime.profile import Profile
+from railgun.runtime.system import protocol_dice
+from railgun.types import RelayContact, RoomId
+from railgun.wire.certificates import CERTIFICATES
+
+
+class PeerState:
+    """See the module. Made by `Peer`; its parts change it only where a comment says so."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        identity: MemberIdentity,
+        network: NetworkParameters,
+        bootstrap: Sequence[RelayContact],
+        clock: Clock,
+        entropy: Entropy,
+        cover: CoverOptions,
+        notify: Callable[[Notification], None],
+    ) -> None:
+        self.profile = profile
+        self.store = profile.store
+        self.identity = identity
+        """Replaced as a whole by `use_identity`."""
+        self.network = network
+        self.bootstrap = tuple(bootstrap)
+        self.clock = clock
+        self.entropy = entropy
+        self.cover = cover
+        self.tools = room_tools(identity, network, entropy)
+        self.certificate = CERTIFICATES.encode(identity.certificate)
+        self.failure: RailGunError | None = None
+        """What ended the peer; set by `Peer` alone."""
+        self.closing: asyncio.Task[None] | None = None
+        """The end under way; set by `Peer` alone."""
+        self.driver = Driver(clock=clock, store=profile.store, notify=notify)
+        self.links = WebRtcLinks(
+            self.driver,
+            LinkIdentity(None, is_relay=False),
+            network_id(network),
+            clock,
+            entropy,
+            None,
+            None,
+            LinkSettings.for_network(network),
+        )
+        self.machine = build_client(
+            network=network, bootstrap=self.bootstrap, entropy=entropy, chooser=protocol_dice(entropy), cover=cover
+        )
+
+    def use_identity(self, **changes: object) -> None:
+        """Change fields of the identity, and what rooms take from it; call `MemberRoom.use_tools` afterwards."""
+        self.identity = dataclasses.replace(self.identity, **changes)  # type: ignore[arg-type]
+        self.tools = room_tools(self.identity, self.network, self.entropy)
+
+    def check_usable(self) -> None:
+        """Raises UsageError once this is closed, and what ended it once it has failed."""
+        if self.failure is not None:
+            raise self.failure
+        if self.closing is not None:
+            raise UsageError("this peer is closed")
+
+    def wall(self) -> float:
+        """Corrected Unix seconds."""
+        now = self.clock.monotonic()
+        return self.machine.wall(now) if self.machine.clock.was_read else self.clock.wall()
+
+    def add(self, room: MemberRoom | JoiningRoom, first: RoomOutcome) -> None:
+        """Serve a room, and carry out what it wants first."""
+        self.driver.act(lambda now: (None, [*self.machine.add_room(room, now), *self.machine.apply(room, first, now)]))
+
+    def apply(self, room: MemberRoom | JoiningRoom, outcome: RoomOutcome) -> None:
+        """Carry out at once what a call on a room's machine answered."""
+        self.driver.act(lambda now: (None, self.machine.apply(room, outcome, now)))
+
+    def member_room(self, room_id: RoomId) -> MemberRoom:
+        """The room's machine. Raises NotMember."""
+        room = self.machine.rooms.get(room_id)
+        if not isinstance(room, MemberRoom):
+            raise NotMember("this device is not a member of the room")
+        return room
