@@ -174,16 +174,16 @@ async def test_who_knows_only_a_prekey_that_is_gone_is_told_anew(tmp_path: Path)
 
 def tells_nobody(room: MemberRoom) -> None:
     """The next telling of a prekey is kept here and reaches nobody, as after a relay's loss; later ones go out."""
-    telling = room._tell_prekey
+    telling = room.prekeys.tell
 
     def kept(now: float, wall: float) -> RoomOutcome:
-        room._tell_prekey = telling  # type: ignore[method-assign]
-        record = room._tools.prekey
+        room.prekeys.tell = telling  # type: ignore[method-assign]
+        record = room.tools.prekey
         assert record is not None
-        room._prekey_at, room._prekey_told = None, record
+        room.prekeys._at, room.prekeys._told = None, record
         return RoomOutcome(list(room.roster.insert_prekey(record)))
 
-    room._tell_prekey = kept  # type: ignore[method-assign]
+    room.prekeys.tell = kept  # type: ignore[method-assign]
 
 
 async def test_the_week_is_over(tmp_path: Path) -> None:
