@@ -83,6 +83,8 @@ ADS_PER_NODE_MAX: Final = 4
 ADS_PER_FRAME_MAX: Final = 128
 OBITUARY_BYTES_MAX: Final = 700
 OBITUARY_TESTIMONIES_MAX: Final = 5
+OBITUARY_SUSPECTS_MAX: Final = 256
+"""Relays that one relay suspects at a time, and of which it gathers others' words; the oldest words go first."""
 OBITUARIES_PER_NODE_MAX: Final = 4
 """The newest by date; only nodes with an ad can have one."""
 DIRECTORY_RANGES_PER_FRAME_MAX: Final = 64
@@ -119,6 +121,10 @@ an acknowledged envelope is kept until its epoch's end."""
 SEAT_BYTES_MAX: Final = 1 << 30
 TAG_SUBSCRIBERS_MAX: Final = 512
 TAGS_PER_PEER_MAX: Final = 256
+"""Tags that one client may have opened at a relay."""
+TAGS_OPENED_BY_RELAY_MAX: Final = 1_024
+"""Tags that one other relay may have told a relay of without that any client has shown them since: a quarter of
+TAGS_MAX. Of the tags of a network of three relays each other one opens a sixth."""
 IDS_PER_FRAME_MAX: Final = 512
 PULLS_PER_FRAME_MAX: Final = 256
 PULL_BYTES_PER_SECOND: Final = 4 << 20
@@ -126,6 +132,9 @@ PULL_BYTES_PER_SECOND: Final = 4 << 20
 PULL_BYTES_BURST: Final = 16 << 20
 PUBLISH_BYTES_PER_SECOND: Final = 2 << 20
 PUBLISH_BYTES_BURST: Final = 8 << 20
+PUSH_BYTES_PER_SECOND: Final = 16 << 20
+"""Envelopes that one other relay may bring: those of many clients, and all that a restarted seat lacks."""
+PUSH_BYTES_BURST: Final = 128 << 20
 ANNOUNCE_PULL_DELAY_SECONDS: Final = 0.15
 SEAT_EXCHANGE_SECONDS: Final = 1.0
 UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
@@ -147,6 +156,8 @@ WORK_OF_RELAY_PER_SECOND: Final = 4_096.0
 WORK_OF_RELAY_BURST: Final = 16_384.0
 WORK_OPENING_A_TAG: Final = 32.0
 """A new tag is two signatures and a committee worked out over the whole directory."""
+WORK_NAMING_A_REFUSED: Final = 1.0
+"""To say which envelope was refused, it has to be hashed; without work left the refusal does not name it."""
 WORK_FORGED: Final = 16.0
 """A forged envelope costs its sender more than its check costs us, so that a flood of them soon waits."""
 FILL_SECONDS: Final = 1.0
@@ -222,6 +233,8 @@ DEVICE_LINK_SECONDS: Final = 900.0
 """How long a link to a new device is good: two people's time to compare three numbers, and the rooms' to travel."""
 DEVICE_LINK_AGAIN_SECONDS: Final = 5.0
 """What is said on a link is said again this often, until the other end goes on."""
+DEVICE_LINK_LINGER_SECONDS: Final = 60.0
+"""After a link's end each side goes on for so long, in case that its last word was lost."""
 KEY_REQUEST_AGE_MAX_SECONDS: Final = 86_400
 """Older requests are repetitions: relays keep envelopes for an epoch and a little, and who asks goes on asking."""
 KEY_REQUEST_SENDERS_MAX: Final = 16

@@ -8,6 +8,7 @@ Each end implements `railgun.core.room_port.Room`: the client serves it as it se
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,13 +16,13 @@ from typing import Final
 from railgun.core.room_port import CoverPlan, RoomOutcome, SealRequest, TagPlan, TagPurpose
 from railgun.crypto.epoch import EpochKeys, derive_lobby_keys, epoch_start
 from railgun.crypto.hashing import keyed_hash
-from railgun.errors import CryptoError, PeerError
-from railgun.limits import DEVICE_LINK_AGAIN_SECONDS, DEVICE_LINK_SECONDS, LOBBY_COMMITTEE
+from railgun.errors import CryptoError, PeerError, RefusalCode
+from railgun.limits import DEVICE_LINK_AGAIN_SECONDS, DEVICE_LINK_LINGER_SECONDS, DEVICE_LINK_SECONDS, LOBBY_COMMITTEE
 from railgun.network import NetworkParameters
 from railgun.ports import EstablishedSas
 from railgun.types import DeviceKey, EnvelopeKind, RoomId
 from railgun.wire import cbor
-from railgun.wire.device_link import LINK_BODIES, DeviceLink, LinkBody, LinkKey
+from railgun.wire.device_link import LINK_BODIES, DeviceLink, Grant, LinkBody, LinkKey
 from railgun.wire.envelope import NO_HINT, Inner, smallest_class_for
 from railgun.wire.roster import JoinProof, PrekeyRecord
 
@@ -104,14 +105,15 @@ def mac_content(*parts: cbor.Value) -> bytes:
 
 @dataclass(slots=True)
 class Ended:
-    """How a link ended."""
+    """How a link ended, and when to tell: at ``tell_at`` (monotonic seconds) at the latest."""
 
-    device: DeviceKey | None = None
-    missing: tuple[RoomId, ...] = ()
+    device: DeviceKey | None
+    missing: tuple[RoomId, ...]
+    tell_at: float
     told: bool = field(default=False)
 
 
-class LinkEnd:
+class LinkEnd(ABC):
     """What both ends do alike. ``again`` bodies are said every few seconds, until something else is to be said."""
 
     def __init__(self, link: DeviceLink, network: NetworkParameters, now: float) -> None:
@@ -122,11 +124,20 @@ class LinkEnd:
         self._say_at = now
         self._until = now + DEVICE_LINK_SECONDS
         self._ended: Ended | None = None
+        self._hash = b""
+        self._key: LinkKey | None = None
+        self._established: EstablishedSas | None = None
+        self._grant: Grant | None = None
         self.refused_count = 0
         """Bodies that were not what they had to be."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(<redacted>)"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to say or to tell: who serves this end may take it away."""
+        return self._ended is not None and self._ended.told and not self._again
 
     # --- the room's shape ----------------------------------------------------------------------
 
@@ -153,7 +164,9 @@ class LinkEnd:
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome:
-        """See `Room`: nobody waits for receipts."""
+        """See `Room`: only the end is told when it has arrived."""
+        if majority and self._ended is not None:
+            self._ended.tell_at = min(self._ended.tell_at, now)
         return RoomOutcome()
 
     def seal_again(self, reference: bytes, wall: float) -> RoomOutcome:
@@ -162,7 +175,7 @@ class LinkEnd:
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
-        if inner.kind is not EnvelopeKind.SEALED or self._ended is not None:
+        if inner.kind is not EnvelopeKind.SEALED:
             return RoomOutcome()
         try:
             return self._heard(LINK_BODIES.decode(inner.body), now, wall)
@@ -170,38 +183,69 @@ class LinkEnd:
             self.refused_count += 1
             return RoomOutcome()
 
+    @abstractmethod
     def _heard(self, body: LinkBody, now: float, wall: float) -> RoomOutcome:
-        raise NotImplementedError
+        """A body of the other end, or of anyone who has read the link."""
+
+    @abstractmethod
+    def _give_up(self) -> tuple[DeviceKey | None, tuple[RoomId, ...]]:
+        """The time is over: who was linked all the same, and which rooms have not come."""
 
     # --- saying and ending ---------------------------------------------------------------------
 
     def next_deadlines(self, now: float, wall: float) -> dict[str, float]:
         """See `Room`."""
-        if self._ended is not None:
-            return {} if self._ended.told else {"link-ended": now}
-        return {"link-say": self._say_at, "link-ended": self._until}
+        found: dict[str, float] = {}
+        if self._again:
+            found["link-say"] = self._say_at
+        if self._ended is None or self._again:
+            found["link-over"] = self._until
+        if self._ended is not None and not self._ended.told:
+            found["link-ended"] = max(now, self._ended.tell_at)
+        return found
 
     def due(self, name: str, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
         if name == "link-say":
             return self._say(self._again, now)
-        if name == "link-ended" and (self._ended is not None or now >= self._until):
-            ended = self._ended = self._ended or self._give_up()
-            ended.told = True
-            return RoomOutcome(notifications=[LinkEnded(self.room_id, ended.device, ended.missing)], plan_changed=True)
+        if name == "link-over" and now >= self._until:
+            self._again = ()
+            if self._ended is None:
+                self._ended = Ended(*self._give_up(), now)
+            self._ended.tell_at = now
+        elif name == "link-ended" and self._ended is not None and not self._ended.told:
+            self._ended.told = True
+            ended = LinkEnded(self.room_id, self._ended.device, self._ended.missing)
+            return RoomOutcome(notifications=[ended], plan_changed=True)
         return RoomOutcome()
 
-    def _give_up(self) -> Ended:
-        return Ended()
+    def _end(self, device: DeviceKey | None, missing: tuple[RoomId, ...], now: float) -> None:
+        """All is done: what is to be said from now on is said for a while only."""
+        self._until = now + DEVICE_LINK_LINGER_SECONDS
+        self._ended = Ended(device, missing, self._until)
+
+    def _mac(self, label: str, content: bytes) -> bytes:
+        """Raises PeerError where there is no common secret yet."""
+        return self._secret().mac(content, mac_info(label, self._hash))
+
+    def _check_mac(self, label: str, content: bytes, mac: bytes) -> None:
+        """Raises PeerError, CryptoError."""
+        self._secret().check_mac(content, mac_info(label, self._hash), mac)
+
+    def _secret(self) -> EstablishedSas:
+        if self._established is None:
+            raise PeerError(RefusalCode.BAD_PROOF, "said before there was a code", penalty_points=0)
+        return self._established
 
     def _say(self, bodies: Sequence[LinkBody], now: float) -> RoomOutcome:
         """Say this, and again from now on."""
         self._again = tuple(bodies)
         # A large answer is not repeated as often as a word.
         self._say_at = now + DEVICE_LINK_AGAIN_SECONDS * (1 + len(bodies))
-        return RoomOutcome(requests=[_request(body) for body in bodies])
+        return RoomOutcome(requests=[request_of(body) for body in bodies])
 
 
-def _request(body: LinkBody) -> SealRequest:
+def request_of(body: LinkBody, reference: bytes | None = None) -> SealRequest:
+    """An envelope for the other end. ``reference``: receipts are told under this name."""
     data = LINK_BODIES.encode(body)
-    return SealRequest(EnvelopeKind.SEALED, NO_HINT, data, smallest_class_for(len(data)))
+    return SealRequest(EnvelopeKind.SEALED, NO_HINT, data, smallest_class_for(len(data)), reference)

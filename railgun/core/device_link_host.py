@@ -10,13 +10,12 @@ from collections.abc import Sequence
 
 from railgun.core.device_link import (
     DeviceConsented,
-    Ended,
     LinkCodeShown,
     LinkEnd,
     code_of,
     hello_hash,
     mac_content,
-    mac_info,
+    request_of,
 )
 from railgun.core.device_link_new import hello_content
 from railgun.core.room_port import RoomOutcome
@@ -27,10 +26,11 @@ from railgun.crypto.signing import SEED_BYTES, verify
 from railgun.errors import PeerError, RefusalCode, UsageError
 from railgun.limits import DEVICE_LINK_SECONDS, ROOMS_MAX
 from railgun.network import NetworkParameters
-from railgun.ports import EstablishedSas, Sas, Sessions
+from railgun.ports import Sas, Sessions
 from railgun.types import DeviceKey, RoomId
 from railgun.wire.certificates import CERTIFICATES
 from railgun.wire.device_link import (
+    CLOSED_LABEL,
     COMMITMENT_LABEL,
     CONSENT_LABEL,
     DONE_LABEL,
@@ -41,6 +41,7 @@ from railgun.wire.device_link import (
     DeviceLink,
     Grant,
     LinkBody,
+    LinkClosed,
     LinkConsent,
     LinkDone,
     LinkGrant,
@@ -63,11 +64,7 @@ class HostLink(LinkEnd):
         self._root = root
         self._sessions = sessions
         self._hello: LinkHello | None = None
-        self._hash = b""
         self._sas: Sas | None = None
-        self._key: LinkKey | None = None
-        self._established: EstablishedSas | None = None
-        self._grant: Grant | None = None
         self._consented = False
         self._turned_away: set[bytes] = set()
         self._chunks: list[LinkRoom] = []
@@ -75,15 +72,16 @@ class HostLink(LinkEnd):
     # --- what the person does ------------------------------------------------------------------
 
     def confirm(self, rooms: Sequence[RoomId], expires: int, now: float, wall: float) -> RoomOutcome:
-        """The person says that both show the same code: sign for the new device, and name the rooms that it gets.
+        """The person says that both show the same code: sign for the new device, and name the rooms that it gets,
+        first the one of the person's devices.
 
         ``expires``: the certificate's, in Unix seconds.
 
         Raises:
             UsageError: there is no code yet, or too many rooms.
         """
-        hello, established = self._hello, self._established
-        if hello is None or established is None:
+        hello = self._hello
+        if hello is None or self._established is None:
             raise UsageError("there is no code to compare yet")
         if len(rooms) > ROOMS_MAX:
             raise UsageError(f"at most {ROOMS_MAX} rooms can be handed over")
@@ -95,8 +93,7 @@ class HostLink(LinkEnd):
         self._grant = Grant(CERTIFICATES.encode(certificate), tuple(rooms))
         info = context(GRANT_LABEL, self._hash)
         sealed = self._sessions.hpke_seal(record.prekey, info, GRANTS.encode(self._grant))
-        mac = established.mac(sealed, mac_info(GRANT_LABEL, self._hash))
-        return self._say((LinkGrant(self._hash, sealed, mac),), now)
+        return self._say((LinkGrant(self._hash, sealed, self._mac(GRANT_LABEL, sealed)),), now)
 
     def turn_away(self, now: float) -> RoomOutcome:
         """The person says that the codes differ: whoever that was gets nothing, and another may ask."""
@@ -126,15 +123,20 @@ class HostLink(LinkEnd):
                 return self._reveal(body)
             case LinkConsent() if body.hello == self._hash and not self._consented:
                 return self._take_consent(body, now)
-            case LinkDone() if body.hello == self._hash and self._established is not None and self._grant is not None:
-                content = mac_content(list(body.missing))
-                self._established.check_mac(content, mac_info(DONE_LABEL, self._hash), body.mac)
-                rooms = self._grant.rooms
-                missing = tuple(rooms[index] for index in body.missing if index < len(rooms))
-                self._ended = Ended(self._device, missing)
-                return RoomOutcome()
+            case LinkDone() if body.hello == self._hash and self._grant is not None:
+                return self._take_done(body, self._grant.rooms, now)
             case _:
                 return RoomOutcome()
+
+    def _take_done(self, body: LinkDone, rooms: Sequence[RoomId], now: float) -> RoomOutcome:
+        """Say that it was heard, each time that it is said: the answer may get lost as well."""
+        self._check_mac(DONE_LABEL, mac_content(list(body.missing)), body.mac)
+        if self._ended is None:
+            missing = tuple(rooms[index] for index in body.missing if index < len(rooms))
+            self._again = ()
+            self._end(self._device, missing, now)
+        mac = self._mac(CLOSED_LABEL, mac_content(list(body.missing)))
+        return RoomOutcome(requests=[request_of(LinkClosed(self._hash, mac), self._hash)])
 
     @property
     def _device(self) -> DeviceKey | None:
@@ -162,11 +164,10 @@ class HostLink(LinkEnd):
         return RoomOutcome(notifications=[LinkCodeShown(self.room_id, code, self._hello.name)])
 
     def _take_consent(self, body: LinkConsent, now: float) -> RoomOutcome:
-        hello, grant, established = self._hello, self._grant, self._established
-        if hello is None or grant is None or established is None:
+        hello, grant = self._hello, self._grant
+        if hello is None or grant is None:
             return RoomOutcome()
-        content = mac_content(body.time, list(body.signatures))
-        established.check_mac(content, mac_info(CONSENT_LABEL, self._hash), body.mac)
+        self._check_mac(CONSENT_LABEL, mac_content(body.time, list(body.signatures)), body.mac)
         if len(body.signatures) != len(grant.rooms):
             raise PeerError(RefusalCode.BAD_PROOF, "a consent for other rooms")
         proofs = []
@@ -182,7 +183,7 @@ class HostLink(LinkEnd):
         outcome.notifications.append(told)
         return outcome
 
-    def _give_up(self) -> Ended:
+    def _give_up(self) -> tuple[DeviceKey | None, tuple[RoomId, ...]]:
         if not self._consented or self._grant is None:
-            return Ended()
-        return Ended(self._device, self._grant.rooms)
+            return None, ()
+        return self._device, self._grant.rooms

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from railgun.core.answers import AnswerCollector
 from railgun.core.device_link import (
     DeviceCertified,
-    Ended,
     LinkCodeShown,
     LinkEnd,
     RoomLinked,
     code_of,
     hello_hash,
     mac_content,
-    mac_info,
 )
 from railgun.core.generations import Generations, OwnDevice, open_sealed
 from railgun.core.persistence import Write
@@ -31,9 +29,10 @@ from railgun.crypto.identity import certificate_holds_at, verify_certificate
 from railgun.crypto.signing import sign
 from railgun.errors import CryptoError, PeerError, RefusalCode, UsageError
 from railgun.network import NetworkParameters
-from railgun.ports import EstablishedSas, Sessions
-from railgun.types import RoomId
+from railgun.ports import Sessions
+from railgun.types import DeviceKey, RoomId
 from railgun.wire.device_link import (
+    CLOSED_LABEL,
     COMMITMENT_LABEL,
     CONSENT_LABEL,
     DONE_LABEL,
@@ -44,6 +43,7 @@ from railgun.wire.device_link import (
     DeviceLink,
     Grant,
     LinkBody,
+    LinkClosed,
     LinkConsent,
     LinkDone,
     LinkGrant,
@@ -75,12 +75,12 @@ class NewDeviceLink(LinkEnd):
         device: NewDevice,
         network: NetworkParameters,
         sessions: Sessions,
-        keep_certificate: Callable[[bytes], Write],
+        keep_certificate: Callable[[bytes], Sequence[Write]],
         *,
         now: float,
         wall: float,
     ) -> None:
-        """``keep_certificate``: the row that keeps this device's certificate."""
+        """``keep_certificate``: the rows that keep this device's certificate."""
         super().__init__(link, network, now)
         self._device = device
         self._sessions = sessions
@@ -88,10 +88,8 @@ class NewDeviceLink(LinkEnd):
         self._sas = sessions.sas_new()
         self._hello = self._make_hello(int(wall))
         self._hash = hello_hash(LINK_BODIES.encode(self._hello))
-        self._key: LinkKey | None = None
-        self._established: EstablishedSas | None = None
         self._confirmed = False
-        self._grant: Grant | None = None
+        self._missing: tuple[int, ...] = ()
         self._collectors: dict[int, AnswerCollector] = {}
         self._again = (self._hello,)
 
@@ -122,14 +120,19 @@ class NewDeviceLink(LinkEnd):
                 return self._consent(now, wall)
             case LinkRoom() if body.hello == self._hash:
                 return self._take_room(body, now, wall)
+            case LinkClosed() if body.hello == self._hash and self._ended is not None:
+                self._check_mac(CLOSED_LABEL, mac_content(list(self._missing)), body.mac)
+                self._again = ()
+                self._ended.tell_at = now
+                return RoomOutcome()
             case _:
                 return RoomOutcome()
 
     def _open_grant(self, body: LinkGrant, wall: float) -> Grant:
-        key, established = self._key, self._established
-        if key is None or established is None:
+        key = self._key
+        if key is None:
             raise PeerError(RefusalCode.BAD_PROOF, "a grant before there was a code", penalty_points=0)
-        established.check_mac(body.sealed, mac_info(GRANT_LABEL, self._hash), body.mac)
+        self._check_mac(GRANT_LABEL, body.sealed, body.mac)
         plaintext = open_sealed(self._device.me, context(GRANT_LABEL, self._hash), body.sealed, self._sessions)
         grant = GRANTS.decode(plaintext)
         certificate, record = verify_certificate(grant.certificate), self._device.record
@@ -146,8 +149,8 @@ class NewDeviceLink(LinkEnd):
 
     def _consent(self, now: float, wall: float) -> RoomOutcome:
         """Once both have come: the grant, and the person's word on this side."""
-        grant, key, established = self._grant, self._key, self._established
-        if grant is None or key is None or established is None or not self._confirmed or self._collectors:
+        grant, key = self._grant, self._key
+        if grant is None or key is None or not self._confirmed or self._collectors:
             return RoomOutcome()
         self._collectors = {index: AnswerCollector(room, self._sessions) for index, room in enumerate(grant.rooms)}
         time, me = int(wall), self._device.me
@@ -155,8 +158,8 @@ class NewDeviceLink(LinkEnd):
             sign_as_joiner(me.seed, JoinRequest(room, me.device, grant.certificate, key.root_key, time))
             for room in grant.rooms
         )
-        mac = established.mac(mac_content(time, list(signatures)), mac_info(CONSENT_LABEL, self._hash))
-        outcome = RoomOutcome([self._keep_certificate(grant.certificate)])
+        mac = self._mac(CONSENT_LABEL, mac_content(time, list(signatures)))
+        outcome = RoomOutcome(list(self._keep_certificate(grant.certificate)))
         outcome.notifications.append(DeviceCertified(self.room_id, grant.certificate))
         outcome.add(self._say((LinkConsent(self._hash, time, signatures, mac),), now))
         if not grant.rooms:
@@ -184,16 +187,17 @@ class NewDeviceLink(LinkEnd):
         return outcome
 
     def _finish(self, missing: Sequence[int], now: float) -> RoomOutcome:
-        if self._established is None or self._grant is None:
+        if self._grant is None:
             return RoomOutcome()
-        self._ended = Ended(self._device.me.device, tuple(self._grant.rooms[index] for index in missing))
-        mac = self._established.mac(mac_content(list(missing)), mac_info(DONE_LABEL, self._hash))
-        return self._say((LinkDone(self._hash, tuple(missing), mac),), now)
+        self._missing = tuple(missing)
+        self._end(self._device.me.device, tuple(self._grant.rooms[index] for index in missing), now)
+        mac = self._mac(DONE_LABEL, mac_content(list(missing)))
+        return self._say((LinkDone(self._hash, self._missing, mac),), now)
 
-    def _give_up(self) -> Ended:
+    def _give_up(self) -> tuple[DeviceKey | None, tuple[RoomId, ...]]:
         if self._grant is None or not self._confirmed:
-            return Ended()
-        return Ended(self._device.me.device, tuple(self._grant.rooms[index] for index in sorted(self._collectors)))
+            return None, ()
+        return self._device.me.device, tuple(self._grant.rooms[index] for index in sorted(self._collectors))
 
     @property
     def waiting_for(self) -> tuple[RoomId, ...]:

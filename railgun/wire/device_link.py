@@ -23,6 +23,7 @@ COMMITMENT_LABEL: Final = "railgun/link-commitment/v1"
 GRANT_LABEL: Final = "railgun/link-grant/v1"
 CONSENT_LABEL: Final = "railgun/link-consent/v1"
 DONE_LABEL: Final = "railgun/link-done/v1"
+CLOSED_LABEL: Final = "railgun/link-closed/v1"
 GRANT_BYTES_MAX: Final = CERTIFICATE_BYTES_MAX + 40 * ROOMS_MAX + 256
 
 KeyField = Annotated[bytes, Bytes(32)]
@@ -130,16 +131,33 @@ class LinkDone:
     mac: MacField
 
 
-LinkBody: TypeAlias = LinkHello | LinkKey | LinkReveal | LinkGrant | LinkConsent | LinkRoom | LinkDone
+@dataclass(frozen=True)
+class LinkClosed:
+    """The device that holds the root has heard that the other is done: neither has to say anything more."""
+
+    hello: HashField
+    mac: MacField
+
+
+LinkBody: TypeAlias = LinkHello | LinkKey | LinkReveal | LinkGrant | LinkConsent | LinkRoom | LinkDone | LinkClosed
 LINK_BODIES: Final[Codec[LinkBody]] = Codec(
-    {1: LinkHello, 2: LinkKey, 3: LinkReveal, 4: LinkGrant, 5: LinkConsent, 6: LinkRoom, 7: LinkDone},
+    {
+        1: LinkHello,
+        2: LinkKey,
+        3: LinkReveal,
+        4: LinkGrant,
+        5: LinkConsent,
+        6: LinkRoom,
+        7: LinkDone,
+        8: LinkClosed,
+    },
     bytes_max=SEALED_BODY_BYTES_MAX,
 )
 
 
 @dataclass(frozen=True)
 class Grant:
-    """The certificate of the new device, and the rooms that it is to be in."""
+    """The certificate of the new device, and the rooms that it is to be in: first the person's devices' own."""
 
     certificate: Annotated[bytes, Bytes(1, CERTIFICATE_BYTES_MAX)]
     rooms: Annotated[tuple[RoomField, ...], Array(Bytes(32), ROOMS_MAX)]

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import pytest
 
-from railgun.core.device_link import DeviceCertified, DeviceConsented, LinkCodeShown, LinkEnded, RoomLinked
+from railgun.core.device_link import (
+    DeviceCertified,
+    DeviceConsented,
+    LinkCodeShown,
+    LinkEnd,
+    LinkEnded,
+    RoomLinked,
+)
 from railgun.core.device_link_host import HostLink
 from railgun.core.device_link_new import NewDevice, NewDeviceLink
 from railgun.core.own_devices import admit_device, revoke_devices
 from railgun.core.persistence import Write
 from railgun.core.room import MemberRoom
-from railgun.core.room_port import RoomOutcome
+from railgun.core.room_port import Room, RoomOutcome, SealRequest
 from railgun.crypto.sealing import open_envelope
 from railgun.errors import CryptoError, MalformedInput, NotMember, UsageError
-from railgun.limits import DEVICE_LINK_SECONDS
+from railgun.limits import DEVICE_LINK_LINGER_SECONDS, DEVICE_LINK_SECONDS
 from railgun.types import NetworkId, RoomId
-from railgun.wire.device_link import LINK_BODIES, DeviceLink, LinkKey, format_device_link, parse_device_link
+from railgun.wire.device_link import (
+    LINK_BODIES,
+    DeviceLink,
+    LinkBody,
+    LinkClosed,
+    LinkConsent,
+    LinkDone,
+    LinkGrant,
+    LinkHello,
+    LinkKey,
+    LinkReveal,
+    LinkRoom,
+    format_device_link,
+    parse_device_link,
+)
 from tests.support import rosters as r
 from tests.support.virtual_rooms import NETWORK, Node, World
 
@@ -49,7 +71,7 @@ class Linking:
             device,
             NETWORK,
             self.phone.tools.sessions,
-            lambda certificate: Write("identity", b"certificate", certificate),
+            lambda certificate: [Write("identity", b"certificate", certificate)],
             now=self.world.now,
             wall=self.world.wall,
         )
@@ -81,7 +103,6 @@ class Linking:
             self.bert.apply(room, handed.outcome)
             self.bert.apply(self.host, self.host.hand_over(room_id, handed.chunks, self.world.now))
         self.world.pass_time(1)
-        self.phone.crash()  # it comes up with what it was given
 
 
 @pytest.fixture
@@ -97,6 +118,8 @@ def test_a_device_is_linked_and_talks_in_every_room(linking: Linking) -> None:
     linking.confirm()
     assert any(isinstance(told, DeviceCertified) for told in linking.phone.told)
     linking.hand_over()
+    assert linking.new.is_over
+    linking.phone.crash()  # it comes up with what it was given
     assert {told.linked for told in linking.phone.told if isinstance(told, RoomLinked)} == set(linking.room_ids)
     ended = [told for node in (linking.bert, linking.phone) for told in node.told if isinstance(told, LinkEnded)]
     assert [(told.device, told.missing) for told in ended] == [(PHONE.key, ())] * 2
@@ -126,6 +149,7 @@ def test_a_revoked_device_hears_nothing_more_from_anyone(linking: Linking) -> No
     linking.meet()
     linking.confirm()
     linking.hand_over()
+    linking.phone.crash()
     linking.world.pass_time(20)
     room = linking.room_ids[0]
     linking.anna.say(room, "all of you")
@@ -179,7 +203,7 @@ def test_somebody_between_the_two_shows_as_different_codes() -> None:
         NewDevice(eve.own, eve.record, eve.account.identity_key, "phone"),
         NETWORK,
         linking.phone.tools.sessions,
-        lambda certificate: Write("identity", b"certificate", certificate),
+        lambda certificate: [Write("identity", b"certificate", certificate)],
         now=linking.world.now,
         wall=linking.world.wall,
     )
@@ -249,6 +273,44 @@ def test_what_is_lost_is_said_again(linking: Linking) -> None:
     linking.bert.add_room(linking.host, RoomOutcome())
     linking.world.pass_time(30)
     assert len(linking.codes()) == 2
+
+
+def losing(node: Node, kind: type[LinkBody]) -> list[SealRequest]:
+    """The first body of this kind that ``node`` says is lost; it is in the list then."""
+    lost: list[SealRequest] = []
+    publish = node._publish
+
+    def leaky(room: Room, requests: Iterable[SealRequest]) -> None:
+        left = []
+        for request in requests:
+            if not lost and isinstance(room, LinkEnd) and isinstance(LINK_BODIES.decode(request.body), kind):
+                lost.append(request)
+            else:
+                left.append(request)
+        publish(room, left)
+
+    node._publish = leaky  # type: ignore[method-assign]
+    return lost
+
+
+KINDS = [LinkHello, LinkKey, LinkReveal, LinkGrant, LinkConsent, LinkRoom, LinkDone, LinkClosed]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_is_lost_is_said_again_until_it_is_heard(linking: Linking, kind: type[LinkBody]) -> None:
+    lost = [losing(linking.bert, kind), losing(linking.phone, kind)]
+    linking.meet()
+    linking.world.pass_time(15)
+    linking.confirm()
+    linking.world.pass_time(15)
+    linking.hand_over()
+    linking.world.pass_time(20)
+    assert sum(map(len, lost)) == 1
+    ended = [told for node in (linking.bert, linking.phone) for told in node.told if isinstance(told, LinkEnded)]
+    assert [(told.device, told.missing) for told in ended] == [(PHONE.key, ())] * 2
+    assert linking.host.is_over
+    linking.world.pass_time(DEVICE_LINK_LINGER_SECONDS)
+    assert linking.new.is_over
 
 
 def test_only_holders_of_the_link_hear_what_is_said(linking: Linking) -> None:
