@@ -40,6 +40,8 @@ class _Want:
     contact: RelayContact
     users: set[Hashable] = field(default_factory=set)
     failures: int = 0
+    unanswered: int = 0
+    """Failures in a row of which nothing shows that the relay lives."""
     dialling_until: float = -1.0
     not_before: float = 0.0
 
@@ -70,6 +72,15 @@ class Connector:
         if want is not None and want.failures > 0:
             return True
         return now < self._failed.get(peer, -1.0)
+
+    def failing(self) -> list[PeerKey]:
+        """The relays that somebody wants a link to and whose last dial, or link, ended without a word of theirs."""
+        return [peer for peer, want in self._wants.items() if want.unanswered and peer not in self.linked]
+
+    def dials_unanswered(self, peer: PeerKey | NodeKey) -> int:
+        """How often in a row the link broke or a dial failed without a word of the relay's."""
+        want = self._wants.get(PeerKey(peer))
+        return 0 if want is None else want.unanswered
 
     @property
     def relays(self) -> list[PeerKey]:
@@ -108,6 +119,7 @@ class Connector:
         want = self._wants.get(event.peer)
         if want is not None:
             want.failures = 0
+            want.unanswered = 0
             want.dialling_until = -1.0
         self._failed.pop(event.peer, None)
 
@@ -132,6 +144,7 @@ class Connector:
             self._agenda.set(("dial", peer), now)
             return was_linked
         want.failures += 1
+        want.unanswered = want.unanswered + 1 if retry_after_seconds is None else 0  # who refuses lives
         backoff = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2.0 ** min(want.failures - 1, 10))
         want.not_before = now + max(backoff, retry_after_seconds or 0.0)
         self._agenda.set(("dial", peer), want.not_before)

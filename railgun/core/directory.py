@@ -126,6 +126,11 @@ class Directory:
         node = self._nodes.get(node_key)
         return node.ads[-1].ad if node is not None else None
 
+    def newest_ad_encoded(self, node_key: NodeKey) -> bytes | None:
+        """A node's newest ad as it travels; None for an unknown node."""
+        node = self._nodes.get(node_key)
+        return node.ads[-1].encoded if node is not None else None
+
     def newest_ads(self) -> tuple[Ad, ...]:
         """The newest ad of every node, ascending by node key; some may have expired."""
         return tuple(self._nodes[node_key].ads[-1].ad for node_key in sorted(self._nodes))
@@ -143,6 +148,17 @@ class Directory:
         known = self._nodes.keys()
         dates = [signed.instant for signed in node.obituaries if _is_signed_enough(signed.obituary, known)]
         return max(dates, default=None)
+
+    def is_dead(self, ad: Ad) -> bool:
+        """Whether an obituary says so of this ad, the newest of its node: not worth a dial of one's own accord."""
+        if not self._nodes[ad.node_key].obituaries:  # nearly always
+            return False
+        dated = self.latest_obituary_dated(ad.node_key)
+        return dated is not None and dated >= ad.issued
+
+    def is_signed_enough(self, obituary: Obituary) -> bool:
+        """Whether 3 known relays testify, or all others if they are fewer; their signatures are not checked here."""
+        return _is_signed_enough(obituary, self._nodes.keys())
 
     # --- admission ------------------------------------------------------------------------
 
@@ -196,11 +212,7 @@ class Directory:
     def _is_needed(self, record: Ad | Obituary, record_hash: bytes, wall: float) -> bool:
         node = self._nodes.get(record.node_key)
         if isinstance(record, Obituary):
-            return (
-                node is not None
-                and wall < kept_until(record.dated, self.network)
-                and _is_signed_enough(record, self._nodes.keys())
-            )
+            return node is not None and wall < kept_until(record.dated, self.network) and self.is_signed_enough(record)
         if wall >= kept_until(record.issued, self.network):
             return False
         newer = (

@@ -9,7 +9,7 @@ frames and penalties; nothing that it sends raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +26,9 @@ from railgun.limits import (
     DIRECTORY_FRAMES_PER_SECOND,
     GOSSIP_SECONDS,
 )
-from railgun.types import PeerKey
+from railgun.types import NodeKey, PeerKey
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryFrame, DirectoryIds, DirectoryRanges
+from railgun.wire.records import is_obituary
 
 if TYPE_CHECKING:
     from random import Random
@@ -63,6 +64,8 @@ class GossipOutcome:
     sends: list[GossipSend] = field(default_factory=list)
     learnt: list[SignedRecord] = field(default_factory=list)
     penalties: list[GossipPenalty] = field(default_factory=list)
+    words: list[bytes] = field(default_factory=list)
+    """Obituaries, as they came, that too few have signed for the directory to keep."""
 
 
 @dataclass(slots=True)
@@ -94,11 +97,15 @@ class Gossip:
     # --- events ---------------------------------------------------------------------------
 
     def peer_connected(self, peer: PeerKey, now: float, *, is_relay: bool) -> GossipOutcome:
-        """A link is up. Of two relays the one with the smaller key opens the comparison; clients always do."""
+        """A link is up. Relays present their own ads to each other, and the one with the smaller key compares; clients
+        always do."""
         outcome = GossipOutcome()
         frames = TokenBucket(DIRECTORY_FRAMES_PER_SECOND, DIRECTORY_FRAMES_BURST, now)
         forwards = TokenBucket(AD_FORWARDS_PER_SECOND, AD_FORWARDS_BURST, now)
         self._peers[peer] = _Peer(is_relay, frames, forwards, now)
+        own = self._directory.newest_ad_encoded(NodeKey(self._own_key)) if is_relay and self._is_relay else None
+        if own is not None:  # a relay listens to those whose ads it knows: present ours before anything else
+            outcome.sends += [GossipSend(peer, frame) for frame in push_frames([own])]
         if is_relay and (not self._is_relay or self._own_key < peer):
             self._open(peer, now, outcome)
         if self._compare_at is None:
@@ -124,6 +131,12 @@ class Gossip:
         if record is not None:
             outcome.learnt.append(record)
             self._push([record], None, outcome)
+        return outcome
+
+    def pass_on(self, records: Sequence[SignedRecord], source: PeerKey | None) -> GossipOutcome:
+        """Push records that the directory does not keep to all relays but ``source``."""
+        outcome = GossipOutcome()
+        self._push(records, source, outcome)
         return outcome
 
     def tick(self, wall: float, now: float) -> GossipOutcome:
@@ -206,6 +219,8 @@ class Gossip:
                     continue
                 if record is not None:
                     outcome.learnt.append(record)
+                elif self._is_relay and is_obituary(encoded) and state.forwards.take(1, now):
+                    outcome.words.append(encoded)
         finally:  # what stood before a bad record is good, and others should hear of it
             if outcome.learnt and not self._is_relay:
                 state.recheck_at = now + RECHECK_SECONDS

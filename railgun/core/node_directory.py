@@ -14,7 +14,10 @@ from railgun.core.connector import Connector
 from railgun.core.directory import Directory
 from railgun.core.effects import Effects, PenalisePeer, SendFrame
 from railgun.core.gossip import Gossip, GossipOutcome
+from railgun.core.obituaries import DEADLINE as OBITUARY_DEADLINE
+from railgun.core.obituaries import Obituaries, ObituaryOutcome
 from railgun.core.own_ad import OwnAd
+from railgun.errors import MalformedInput
 from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN
 from railgun.ports import Chooser
 from railgun.types import NodeKey, PeerKey, RelayContact, Tag
@@ -51,6 +54,7 @@ class NodeDirectory:
         self.connector = Connector(self.agenda)
         self._own_key = own_key
         self._own_ad = own_ad
+        self._obituaries = None if own_ad is None else Obituaries(directory, self.connector, self.agenda, own_ad)
         self._bootstrap = [contact for contact in bootstrap if contact.node_key != NodeKey(own_key)]
         self._chooser = chooser
         self._gossip = gossip
@@ -64,6 +68,11 @@ class NodeDirectory:
     def relays_known(self) -> int:
         """Relays in the directory, this one included."""
         return len(self.directory)
+
+    @property
+    def suspects(self) -> tuple[NodeKey, ...]:
+        """Relays that do not answer and are tried again before this one calls them dead."""
+        return () if self._obituaries is None else self._obituaries.suspects
 
     @property
     def agreeing(self) -> tuple[PeerKey, ...]:
@@ -113,12 +122,19 @@ class NodeDirectory:
         self._apply(self._gossip.views_differ(peer, now), out)
 
     def frame_received(self, peer: PeerKey, frame: DirectoryFrame, wall: float, now: float, out: Effects) -> None:
-        self._apply(self._gossip.frame_received(peer, frame, wall, now), out)
+        outcome = self._gossip.frame_received(peer, frame, wall, now)
+        self._apply(outcome, out)
+        for encoded in outcome.words:
+            self._words_received(peer, encoded, wall, now, out)
         self._keep_homes(now, out)
 
     def due(self, name: DeadlineName, wall: float, now: float, out: Effects) -> None:
+        if name == OBITUARY_DEADLINE and self._obituaries is not None:
+            self._told(self._obituaries.due(wall, now, out), None, wall, out)
         if name != ("gossip",):
             return
+        if self._obituaries is not None:
+            self._obituaries.look(wall, now, out)
         self._apply(self._gossip.tick(wall, now), out)
         self._renew(wall, out)
         self._keep_homes(now, out)
@@ -133,6 +149,24 @@ class NodeDirectory:
         if self._own_ad is not None:
             self._apply(self._gossip.announce(self._own_ad.withdraw(self.directory, wall).encoded, wall), out)
             self._own_ad = None
+            self._obituaries = None
+
+    # --- who died ---------------------------------------------------------------------------------
+
+    def _words_received(self, peer: PeerKey, encoded: bytes, wall: float, now: float, out: Effects) -> None:
+        if self._obituaries is None:
+            return
+        try:
+            outcome = self._obituaries.received(encoded, wall, now, out)
+        except MalformedInput as error:
+            out.append(PenalisePeer(peer, error.code, error.detail, error.penalty_points))
+            return
+        self._told(outcome, peer, wall, out)
+
+    def _told(self, outcome: ObituaryOutcome, source: PeerKey | None, wall: float, out: Effects) -> None:
+        self._apply(self._gossip.pass_on(outcome.pass_on, source), out)
+        for obituary in outcome.announce:
+            self._apply(self._gossip.announce(obituary.encoded, wall), out)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -157,7 +191,10 @@ class NodeDirectory:
         known = [
             ad.contact()
             for ad in self.directory.newest_ads()
-            if ad.expires > ad.issued and ad.node_key not in self._homes and ad.node_key != NodeKey(self._own_key)
+            if ad.expires > ad.issued
+            and ad.node_key not in self._homes
+            and ad.node_key != NodeKey(self._own_key)
+            and not self.directory.is_dead(ad)
         ]
         fresh = [contact for contact in self._bootstrap if contact.node_key not in self._homes]
         pool = known if known else fresh

@@ -11,10 +11,10 @@ from typing import Final
 
 from railgun.core.directory import Directory
 from railgun.crypto.hashing import content_hash
-from railgun.crypto.records import SignedAd, sign_ad
+from railgun.crypto.records import SignedAd, sign_ad, sign_testimony
 from railgun.crypto.signing import public_key_of
 from railgun.types import Address, NodeKey, Role
-from railgun.wire.records import AdExtras, encode_extras
+from railgun.wire.records import AdExtras, Testimony, encode_extras
 
 RENEWALS_A_LIFETIME: Final = 3
 
@@ -65,6 +65,10 @@ class OwnAd:
         """The ad of a node that leaves: it expires as it is issued."""
         issued = self._next_issue(directory, wall)
         return self._sign(issued, issued)
+
+    def testify(self, node_key: NodeKey, dated: int) -> Testimony:
+        """This relay's word that another was dead at ``dated`` (Unix seconds)."""
+        return sign_testimony(self._seed, node_key, dated)
 
     @property
     def _extras_hash(self) -> bytes | None:

@@ -177,6 +177,11 @@ def decode_record(data: bytes) -> Ad | Obituary:
     return record
 
 
+def is_obituary(data: bytes) -> bool:
+    """Whether a record that decodes is an obituary, told by its first bytes alone."""
+    return data[1:3] == bytes((0, _OBITUARY_KIND))
+
+
 def encode_extras(extras: AdExtras) -> bytes:
     """Encode extras, at most 2,048 bytes. Raises ValueError where they do not fit."""
     return _EXTRAS_CODEC.encode(extras)
