@@ -65,6 +65,13 @@ class Agenda:
                 due.append(name)
         return due
 
+    def take_fired(self, generation: int, now: float) -> list[DeadlineName]:
+        """The timer of ``generation`` went off: what is due, as `take_due`; nothing if another was asked for since."""
+        if not self.is_current(generation):
+            return []
+        self.fired()
+        return self.take_due(now)
+
     def fired(self) -> None:
         """The armed timer went off; `arm` will ask for the next."""
         self._armed_at = None

@@ -13,6 +13,8 @@ from railgun.limits import (
     PUBLISH_BYTES_PER_SECOND,
     PULL_BYTES_BURST,
     PULL_BYTES_PER_SECOND,
+    PUSH_BYTES_BURST,
+    PUSH_BYTES_PER_SECOND,
     TAG_BYTES_MAX,
 )
 
@@ -25,6 +27,8 @@ class RelayLimits:
     publish_bytes_burst: float = PUBLISH_BYTES_BURST
     pull_bytes_per_second: float = PULL_BYTES_PER_SECOND
     pull_bytes_burst: float = PULL_BYTES_BURST
+    push_bytes_per_second: float = PUSH_BYTES_PER_SECOND
+    push_bytes_burst: float = PUSH_BYTES_BURST
     tag_bytes_max: int = TAG_BYTES_MAX
 
     def __post_init__(self) -> None:

@@ -21,10 +21,11 @@ from railgun.core.epochs import EpochWindow
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.seat import Seat, SeatContext
+from railgun.core.tag_admission import TagAdmission
 from railgun.crypto.epoch import is_epoch_start
 from railgun.crypto.receipts import descriptor_content, verify_tag_descriptor
 from railgun.errors import PeerError, RefusalCode
-from railgun.limits import PULSE_SECONDARY_SECONDS, PULSE_SECONDS, TAGS_MAX
+from railgun.limits import PULSE_SECONDARY_SECONDS, PULSE_SECONDS
 from railgun.network import NetworkParameters
 from railgun.types import NodeKey, PeerKey, Tag
 from railgun.wire.frames import Refused, SeatDown, SeatOpen, TagDescriptor
@@ -51,7 +52,7 @@ class RelayTags:
         self.seats: dict[Tag, Seat] = {}
         self.flush_due: dict[Tag, None] = {}
         self._context = context
-        self._node_key = context.node_key
+        self.node_key = context.node_key
         self._agenda: Agenda = context.agenda
         self._counters: RelayCounters = context.counters
         self._network = network
@@ -60,6 +61,7 @@ class RelayTags:
         self._liveness = liveness
         self._clock = clock
         self._release_bytes = release_bytes
+        self._admission = TagAdmission(self.seats)
 
     def find(self, tag: Tag) -> Seat:
         """Raises PeerError: UNKNOWN_TAG."""
@@ -70,10 +72,12 @@ class RelayTags:
 
     # --- opening and closing ------------------------------------------------------------------
 
-    def check_cheaply(self, descriptor: TagDescriptor, now: float) -> bool:
+    def check_cheaply(self, descriptor: TagDescriptor, opener: PeerKey, now: float, *, proved: bool) -> bool:
         """Whether the tag is open under this very descriptor.
 
-        Raises PeerError where it could not be opened, whoever signed it: OUTSIDE_WINDOW or BUSY.
+        ``proved``: ``opener`` is a client, which shows that it knows the tag's key.
+
+        Raises PeerError where it could not be opened, whoever signed it: OUTSIDE_WINDOW, BUSY or QUOTA_EXCEEDED.
         """
         standing = self.seats.get(descriptor.tag)
         if standing is not None and standing.descriptor == descriptor:
@@ -84,16 +88,18 @@ class RelayTags:
         if not is_epoch_start(descriptor.start, self._network.epoch_seconds):
             # Whoever could name any second would have every one of them worked out: which ads count for it.
             raise PeerError(RefusalCode.OUTSIDE_WINDOW, "no epoch starts then", penalty_points=5)
-        if standing is None and len(self.seats) >= TAGS_MAX:
-            raise PeerError(RefusalCode.BUSY, "tags", penalty_points=0)
+        if standing is None:
+            self._admission.check(opener, proved=proved)
         return False
 
-    def open(self, descriptor: TagDescriptor, now: float) -> Seat:
+    def open(self, descriptor: TagDescriptor, opener: PeerKey, now: float, out: Effects, *, proved: bool) -> Seat:
         """The seat of a descriptor, opened if need be; `settle` is to follow. After `check_cheaply`.
 
-        Raises PeerError: BAD_SIGNATURE or NOT_A_SEAT.
+        Raises PeerError: BAD_SIGNATURE, NOT_A_SEAT, or as `check_cheaply`.
         """
         standing = self.seats.get(descriptor.tag)
+        if standing is not None and proved:
+            self._admission.prove(descriptor.tag, opener)
         if standing is not None and standing.descriptor == descriptor:
             return standing
         if not verify_tag_descriptor(descriptor):
@@ -106,8 +112,12 @@ class RelayTags:
                 standing.descriptor = descriptor
                 standing.use(committee)
             return standing
-        if committee.rank_of(self._node_key) is None:
+        if committee.rank_of(self.node_key) is None:
             raise PeerError(RefusalCode.NOT_A_SEAT, "not among the ranks kept", penalty_points=0)
+        victim = self._admission.check(opener, proved=proved)
+        if victim is not None:
+            self._give_way(victim, out)
+        self._admission.enter(descriptor.tag, opener, proved=proved)
         window = EpochWindow.of(descriptor.start, self._network)
         seat = self.seats[descriptor.tag] = Seat(self._context, descriptor, committee, window)
         self._counters.tags_opened += 1
@@ -116,6 +126,15 @@ class RelayTags:
         if len(committee.seats) - seat.is_own > 0:
             seat.exchange.start_filling(committee, now)
         return seat
+
+    def _give_way(self, tag: Tag, out: Effects) -> None:
+        """Close a tag that holds nothing before its time, and tell who used it: they may show it again."""
+        self._counters.refused(RefusalCode.BUSY)
+        seat = self.seats[tag]
+        peers = (*seat.clients, *map(PeerKey, seat.exchange.others))
+        if peers:
+            out.append(SendFrame(peers, Refused(RefusalCode.UNKNOWN_TAG, tag, None, None)))
+        self.close(tag)
 
     def _plan_phase(self, seat: Seat, now: float) -> None:
         wall = self._clock.wall(now)
@@ -131,6 +150,7 @@ class RelayTags:
         seat = self.seats.pop(tag, None)
         if seat is None:
             return
+        self._admission.leave(tag)
         self._release_bytes(seat.store.held_bytes)
         self.flush_due.pop(tag, None)
         for word in ("exchange", "seat-pull", "filled", "phase", "tag-end"):
@@ -182,13 +202,16 @@ class RelayTags:
                 self._liveness.watch(PeerKey(node), ("seat", seat.tag), pulse_seconds, now)
 
     def _wanted(self, seat: Seat, now: float) -> tuple[dict[NodeKey, Ad], dict[NodeKey, Ad]]:
-        """Who is to take part (the other seats, a standby for each dead one), and which standbys to keep warm."""
+        """Who is to take part (the other seats, a standby for each dead one), and which standbys to keep warm.
+
+        Fallbacks stand behind the standbys."""
         committee = seat.committee
-        wanted = {ad.node_key: ad for ad in committee.seats if ad.node_key != self._node_key}
+        wanted = {ad.node_key: ad for ad in committee.seats if ad.node_key != self.node_key}
         if not seat.is_own:
             return wanted, {}
         dead = sum(self._connector.is_failing(node, now) for node in wanted)
-        live = [ad for ad in committee.standbys if not self._connector.is_failing(ad.node_key, now)]
+        behind = committee.standbys + committee.fallbacks
+        live = [ad for ad in behind if not self._connector.is_failing(ad.node_key, now)]
         wanted.update((ad.node_key, ad) for ad in live[:dead])
         return wanted, {ad.node_key: ad for ad in live[dead : dead + WARM_STANDBYS]}
 
@@ -211,7 +234,7 @@ class RelayTags:
 
         Raises PeerError: NOT_A_SEAT where we do not, BUSY where too many do, or as `open`.
         """
-        seat = self.open(frame.descriptor, now)
+        seat = self.open(frame.descriptor, PeerKey(node), now, out, proved=False)
         agrees = frame.seats_hash == seat.seats_hash
         if frame.reply and agrees and not seat.is_own and node in seat.seat_keys:
             seat.included_by[node] = None
@@ -220,7 +243,7 @@ class RelayTags:
         if not seat.takes_part(now):
             self._retire(seat, out)
             raise PeerError(RefusalCode.NOT_A_SEAT, "a standby that nobody uses", penalty_points=0)
-        if not seat.exchange.opened_by(node, now):
+        if not seat.exchange.opened_by(node, seat.committee, now):
             raise PeerError(RefusalCode.BUSY, "relays in one tag", penalty_points=0)
         if frame.reply:
             out.append(SendFrame((PeerKey(node),), SeatOpen(seat.descriptor, seat.seats_hash, False)))

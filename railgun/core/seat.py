@@ -7,7 +7,8 @@ Must not know: rooms, keys of rooms, members, sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
@@ -40,6 +41,17 @@ CLIENT_ACTIVE_SECONDS = 15.0
 FORGED_PENALTY_POINTS = 10
 UNRANKED_RECEIPTS_MAX = 7
 """Receipts kept of relays that we do not rank: their senders may see other seats than we do."""
+
+
+class TagStanding(enum.IntEnum):
+    """Of tags that cannot all stay, who outlives whom."""
+
+    OPENED = 0
+    """Somebody has shown its descriptor."""
+    SUBSCRIBED = 1
+    """A client that has proved its key is subscribed."""
+    HOLDS = 2
+    """It holds envelopes that were receipted: a promise, never closed before its time."""
 
 
 @dataclass(slots=True)
@@ -216,8 +228,32 @@ class Seat:
         held.holders.add(seat)
         self._receipt_to(PeerKey(seat), arrival.envelope_id)
 
+    @property
+    def clients(self) -> tuple[PeerKey, ...]:
+        """Who is subscribed, or waits to be."""
+        return (*self.subscribers.peers, *(peer for peer in self._deferred if not self.subscribers.has(peer)))
+
+    @property
+    def standing(self) -> TagStanding:
+        """What closing it before its end would cost."""
+        if len(self.store):
+            return TagStanding.HOLDS
+        return TagStanding.SUBSCRIBED if self.clients else TagStanding.OPENED
+
+    def lacks_receipt(self, receipt: Receipt) -> bool:
+        """Whether another seat's receipt says anything new of what is held here."""
+        held = [self.store.get(envelope_id) for envelope_id in receipt.ids]
+        return any(item is not None and receipt.seat not in item.receipts for item in held)
+
+    def holds(self, seat: NodeKey, ids: Iterable[EnvelopeId]) -> None:
+        """Another relay says that it holds these (perhaps again, after a restart)."""
+        for envelope_id in ids:
+            held = self.store.get(envelope_id)
+            if held is not None:
+                held.holders.add(seat)
+
     def receipt_received(self, receipt: Receipt, out: Effects) -> None:
-        """Another seat's receipt, whose origin has been checked: pass it to whoever waits for it."""
+        """Another seat's receipt, whose signature has been checked: pass it to whoever waits for it."""
         is_ranked = self.committee.rank_of(receipt.seat) is not None
         forward: dict[PeerKey, None] = {}
         for envelope_id in receipt.ids:

@@ -98,6 +98,10 @@ class SeatExchanger:
         other = self._others.get(seat)
         return other is not None and other.has_opened
 
+    def knows(self, seat: NodeKey) -> bool:
+        """Whether it takes part, or is to."""
+        return seat in self._others
+
     # --- who takes part -----------------------------------------------------------------------
 
     def include(self, seat: NodeKey, seats_hash: bytes, now: float, out: Effects) -> None:
@@ -110,14 +114,15 @@ class SeatExchanger:
             out.append(SendFrame((PeerKey(seat),), SeatOpen(self._descriptor, seats_hash, True)))
         self._agenda.set_earlier(("exchange", self._tag), now + OPEN_RETRY_SECONDS)
 
-    def opened_by(self, seat: NodeKey, now: float) -> bool:
-        """A relay told us of the tag, or answered. False when too many take part already.
+    def opened_by(self, seat: NodeKey, committee: Committee, now: float) -> bool:
+        """A relay told us of the tag, or answered. False when too many take part already: one that the committee
+        ranks takes the place of one that it does not.
 
         It may have restarted: what it was known to hold it may hold no longer, and is told again.
         """
         other = self._others.get(seat)
         if other is None:
-            if len(self._others) >= SEATS_LINKED_MAX:
+            if len(self._others) >= SEATS_LINKED_MAX and not self._make_room(seat, committee):
                 return False
             other = self._others[seat] = _Other()
         other.has_opened = True
@@ -126,6 +131,14 @@ class SeatExchanger:
         self._announce_again(seat, other)
         self._agenda.set_earlier(("exchange", self._tag), now)
         return True
+
+    def _make_room(self, seat: NodeKey, committee: Committee) -> bool:
+        if committee.rank_of(seat) is None:
+            return False
+        unranked = [other for other in self._others if committee.rank_of(other) is None]
+        for other in unranked[:1]:
+            self.exclude(other)
+        return bool(unranked)
 
     def declined_by(self, seat: NodeKey) -> None:
         """It does not take part (any more): ask again later if it should."""

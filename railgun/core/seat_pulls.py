@@ -43,6 +43,10 @@ class SeatPulls:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def is_pending(self, envelope_id: EnvelopeId) -> bool:
+        """Whether it was announced and is still to come."""
+        return envelope_id in self._pending
+
     def add(self, envelope_id: EnvelopeId, source: NodeKey, now: float, *, urgent: bool) -> None:
         """``source`` holds an envelope that we lack."""
         pending = self._pending.get(envelope_id)

@@ -161,7 +161,7 @@ def test_a_relay_whose_directory_names_others_does_not_let_itself_be_made_a_seat
 def test_a_relay_of_no_rank_refuses() -> None:
     lab = RelayLab(relays=20, committee_size=3)
     unranked = next(key for key in lab.seeds if key not in lab.ranking)
-    lab.own = lab.machine.node_key = lab.machine.tags._node_key = unranked
+    lab.own = lab.machine.node_key = lab.machine.tags.node_key = unranked
     client = lab.connect_client(0)
     assert refusals(lab.subscribe(client)) == ["NOT_A_SEAT"]
 
