@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -41,9 +40,10 @@ SECONDS_MAX: Final = 10 * 365 * 86_400
 class PeerService:
     """The calls of one `Peer`."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, read_elsewhere: Iterable[RoomId] = ()) -> None:
+        """``read_elsewhere``: rooms whose messages something else of this process takes over, a chat for one."""
         self._peer = peer
-        self._read: set[RoomId] = set()
+        self._read = set(read_elsewhere)
         self._calls: Mapping[str, Callable[[_Arguments], Awaitable[Answer]]] = {
             "rooms": self._rooms,
             "create_room": self._create_room,
@@ -73,14 +73,16 @@ class PeerService:
     async def tail(self, arguments: Mapping[str, object]) -> AsyncIterator[Answer]:
         """The last ``history`` messages of a room, then new ones of others as they come.
 
-        Ends when this device is out of the room. What was yielded counts as delivered once the next is asked for.
-        Raises UsageError where another command reads the room already.
+        Ends when this device is out of the room. What was yielded counts as delivered once the next is asked for; but
+        where another command, or a chat, reads the room already, what it reads is shown here too, and it alone counts.
         """
         given = _Arguments(arguments)
         room = self._room(given)
         history = given.integer("history", 0, 0, HISTORY_PAGE_MAX)
         if room.room_id in self._read:
-            raise UsageError(f"another command reads {room.name} already: stop that one first")
+            async for item in _followed(room, history):
+                yield item
+            return
         self._read.add(room.room_id)
         try:
             shown = set()
@@ -381,12 +383,11 @@ def _message(message: Message) -> Answer:
     }
 
 
-@asynccontextmanager
-async def closing(stream: AsyncIterator[Answer]) -> AsyncIterator[AsyncIterator[Answer]]:
-    """Close an asynchronous generator that is left early."""
-    try:
-        yield stream
-    finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
+async def _followed(room: Room, history: int) -> AsyncIterator[Answer]:
+    """As a tail shows it: from the history on, then what others say."""
+    follower = room.follow()
+    for message in room.history(history) if history else ():
+        yield _message(message)
+    async for message in follower:
+        if not message.is_own:
+            yield _message(message)

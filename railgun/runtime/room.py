@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from railgun.core.room import MemberRoom
 from railgun.errors import NotMember, UsageError
 from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX
+from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
 from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
 from railgun.types import DeviceKey, MessageId, RoomId, SizeClass
@@ -146,6 +147,16 @@ class Room:
             StoreError: the disk.
         """
         return MessageReader(self._mail)
+
+    def follow(self) -> MessageFollower:
+        """What is said from now on, by others and from here, as an async iterator beside the reader of `messages`.
+
+        It acknowledges nothing, and any number of them may follow a room. It ends as `messages` does.
+
+        Raises, while iterated:
+            StoreError: the disk.
+        """
+        return MessageFollower(self._mail)
 
     def history(self, limit: int = 100, before: MessageId | None = None) -> list[Message]:
         """The newest ``limit`` messages (1 to 500) that this device has, own ones too, oldest first; with ``before``

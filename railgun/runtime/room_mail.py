@@ -223,16 +223,30 @@ class RoomMail:
             self._arrived.set()
             self.check_reader(reader)
 
-    def check_reader(self, reader: MessageReader) -> None:
-        """Raises UsageError where another reader took over, and what ended the peer."""
+    def check_reader(self, reader: MessageReader | None) -> None:
+        """Raises UsageError where another reader took over (None: there need be none), and what ended the peer."""
         if self._end is not None:
             raise self._end
-        if self._reader is not reader:
+        if reader is not None and self._reader is not reader:
             raise UsageError("another reader has taken over this room's messages; have one reader a room")
 
     def unread(self, after: int) -> list[StoredMessage]:
         """The next rows that nobody has acknowledged. Raises StoreError."""
         return self._log.undelivered(self.room_id, after=after, limit=READ_AHEAD)
+
+    def newest_arrival(self) -> int:
+        """The arrival number of the newest message that is here; 0 for none. Raises StoreError."""
+        rows = self._log.page(self.room_id, limit=1)
+        return rows[0].arrival if rows else 0
+
+    def arrived_after(self, after: int) -> list[StoredMessage]:
+        """The next rows after an arrival number, whoever has read them. Raises StoreError."""
+        return self._log.arrived_after(self.room_id, after, limit=READ_AHEAD)
+
+    async def wait_arrival(self) -> None:
+        """Until something may have come, or ended. Call with no other await since `arrived_after` was empty."""
+        self._arrived.clear()
+        await self._arrived.wait()
 
     def acknowledge(self, message_ids: list[MessageId]) -> None:
         """The application has taken these over. Raises StoreError."""

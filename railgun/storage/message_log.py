@@ -88,6 +88,11 @@ class MessageLog:
             "WHERE room_id = ? AND delivered = 0 AND arrival > ? ORDER BY arrival LIMIT ?", (room_id, after, limit)
         )
 
+    def arrived_after(self, room_id: RoomId, after: int, *, limit: int = HISTORY_PAGE_MAX) -> list[StoredMessage]:
+        """Up to ``limit`` messages that came after arrival number ``after``, oldest first. Raises as `page`."""
+        _check_limit(limit)
+        return self._select("WHERE room_id = ? AND arrival > ? ORDER BY arrival LIMIT ?", (room_id, after, limit))
+
     def acknowledge(self, room_id: RoomId, message_ids: Sequence[MessageId]) -> int:
         """Note that the application has taken these over. Idempotent; unknown ids are ignored.
 

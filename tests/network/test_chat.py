@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import select
@@ -182,8 +183,10 @@ def test_two_people_chat_one_on_a_whole_screen(lab: Lab) -> None:
     bob: PlainChat | None = None
     try:
         ada.until(r"ops \| 1 device \| 3 seats, epoch ends in \d+:\d\d")
-        link = lab("--profile", "ada", "room", "invite", "ops")
-        assert "in use by process" in link.complaint
+        # Other commands on the profile ask the chat.
+        status = lab("--profile", "ada", "status", "--json").checked("status")
+        assert [room["name"] for room in status["rooms"]] == ["ops"]
+        tail = lab.start("--profile", "ada", "tail", "ops", "--history", "5", "--count", "1", "--json")
         ada.press("F4")
         ada.resize(100, 60)
         screen = ada.until(r"(?s)Invite \(Esc: back\).*railgun:.*F1 help")
@@ -199,6 +202,8 @@ def test_two_people_chat_one_on_a_whole_screen(lab: Lab) -> None:
 
         bob.type("hello \x1b[31mAda")
         ada.until(r"\[1\] \d\d:\d\d \w+: hello \\x1b\[31mAda")
+        followed = json.loads(tail.end(0).out)
+        assert [message["text"] for message in followed["messages"]] == ["hello \x1b[31mAda"]
         ada.type("hi")
         bob.until(r"^\* \w+ is typing$")
         ada.press("Enter")

@@ -13,6 +13,9 @@ from railgun.cli.rooms import add_peer_options, add_room_argument
 from railgun.errors import UsageError
 from railgun.limits import HISTORY_PAGE_MAX
 
+DRAIN_SECONDS = 1.0
+"""What another command may still take when the chat ends: whoever leaves wants the terminal back."""
+
 if TYPE_CHECKING:
     from railgun.cli.chat.session import Session, Surface
     from railgun.cli.context import Context
@@ -25,8 +28,9 @@ def add(subparsers: Any) -> None:
         subparsers,
         "chat",
         run,
-        "Chat in a room, over the whole terminal or, with --plain, line by line. The profile must be free: no other "
-        "command may have it open. With --json a chat in lines goes to standard error, and what it came to follows.",
+        "Chat in a room, over the whole terminal or, with --plain, line by line. The profile must be free at the "
+        "start; other commands on it are served meanwhile. With --json a chat in lines goes to standard error, and "
+        "what it came to follows.",
     )
     add_room_argument(parser)
     parser.add_argument(
@@ -86,6 +90,8 @@ async def _chat(context: Context, surface: Surface) -> Session:
     from railgun.cli.context import network_of
     from railgun.cli.unlock import credentials
     from railgun.runtime.api import connect
+    from railgun.runtime.control import ControlServer
+    from railgun.runtime.peer_service import PeerService
 
     task = asyncio.current_task()
     if task is not None:
@@ -100,6 +106,12 @@ async def _chat(context: Context, surface: Surface) -> Session:
         network=None if configuration.network.file is None else network_of(configuration),
         bootstrap=configuration.network.bootstrap,
     ) as peer:
-        session = Session(peer, peer.room(context.arguments.room), surface)
-        await session.run(context.arguments.history)
+        room = peer.room(context.arguments.room)
+        session = Session(peer, room, surface)
+        # Other commands on this profile are served meanwhile; what they ask ends with the chat.
+        server = await ControlServer.start(profile.directory.absolute(), PeerService(peer, [room.room_id]))
+        try:
+            await session.run(context.arguments.history)
+        finally:
+            await server.aclose(DRAIN_SECONDS)
         return session

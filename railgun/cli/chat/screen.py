@@ -25,6 +25,7 @@ from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.widgets import TextArea
 
 from railgun.cli.chat.model import Entry, Heard
+from railgun.cli.chat.owned_tasks import owned_tasks
 from railgun.cli.chat.session import Session
 from railgun.cli.chat.texts import entry_text, status_line, typing_line
 from railgun.cli.chat.wrapping import wrap
@@ -93,26 +94,29 @@ class ScreenSurface:
         self._session = session
         terminal = self._application.input.fileno()
         was_blocking = os.get_blocking(terminal)
-        drawing = asyncio.ensure_future(self._application.run_async(set_exception_handler=False, handle_sigint=False))
-        tasks = {
-            drawing,
-            asyncio.ensure_future(self._do_typed(session)),
-            asyncio.ensure_future(self._tell_typing(session)),
-        }
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            async with owned_tasks() as tasks:
+                tasks.start(self._draw(), ends_all=True)
+                tasks.start(self._do_typed(session), ends_all=True)
+                tasks.start(self._tell_typing(session))
+                await tasks.wait()
         finally:
-            if self._application.is_running and not self._application.is_done:
-                self._application.exit()  # it gives the terminal back as it was
-            await asyncio.wait({drawing}, timeout=REFRESH_SECONDS)
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
             # libuv makes whatever it watches non-blocking; the terminal belongs to whoever started this, too.
             os.set_blocking(terminal, was_blocking)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-                raise result
+
+    async def _draw(self) -> None:
+        """Until a key ends it, or it is cancelled: then too it gives the terminal back as it was."""
+        drawing = asyncio.get_running_loop().create_task(
+            self._application.run_async(set_exception_handler=False, handle_sigint=False), name="screen"
+        )
+        try:
+            await asyncio.shield(drawing)
+        finally:
+            if self._application.is_running and not self._application.is_done:
+                self._application.exit()
+            await asyncio.wait({drawing}, timeout=REFRESH_SECONDS)
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
 
     async def _do_typed(self, session: Session) -> None:
         while await session.typed(await self._typed.get()):

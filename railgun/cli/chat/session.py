@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from railgun.cli.chat import words
 from railgun.cli.chat.model import ChatModel, Entry, Heard
+from railgun.cli.chat.owned_tasks import OwnedTasks, owned_tasks
 from railgun.cli.chat.qr import qr_lines
 from railgun.cli.chat.texts import committee_lines, member_lines
 from railgun.cli.failures import explain
@@ -75,6 +76,7 @@ class Session:
         self._peer = peer
         self._room = room
         self._surface = surface
+        self._tasks: OwnedTasks | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(SENDS_MAX)
         self._typing_until = 0.0
@@ -94,20 +96,14 @@ class Session:
             heard = self.model.heard(message)
             if heard is not None:
                 self._surface.heard(heard)
-        surface = asyncio.ensure_future(self._surface.run(self))
-        ending = {surface, asyncio.ensure_future(self._read()), asyncio.ensure_future(self._peer.wait())}
-        tasks = {*ending, asyncio.ensure_future(self._hear_typing())}
-        try:
-            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        async with owned_tasks() as self._tasks:
+            surface = self._tasks.start(self._surface.run(self), ends_all=True)
+            for work in (self._read(), self._peer.wait()):
+                self._tasks.start(work, ends_all=True)
+            self._tasks.start(self._hear_typing())
+            await self._tasks.wait()
             if surface.done() and self._sends:
                 await asyncio.wait(self._sends, timeout=self._surface.grace_seconds)
-        finally:
-            for task in (*tasks, *self._sends):
-                task.cancel()
-            results = await asyncio.gather(*tasks, *self._sends, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-                raise result
 
     async def _read(self) -> None:
         async for message in self._room.messages():
@@ -178,15 +174,15 @@ class Session:
         except BaseException:
             work.close()
             raise
-        task = asyncio.ensure_future(work)
+        if self._tasks is None:
+            raise RuntimeError("a chat does nothing before `run`")
+        task = self._tasks.start(work)
         self._sends.add(task)
-        task.add_done_callback(self._started)
+        task.add_done_callback(self._ended)
 
-    def _started(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._slots.release()
-        # One that failed stays, for `run` to raise what it failed with.
-        if task.cancelled() or task.exception() is None:
-            self._sends.discard(task)
+        self._sends.discard(task)
 
     async def _say(self, entry: Entry, send: Callable[[], Awaitable[Receipt]]) -> None:
         self._typing_until = 0.0  # what is said ends the typing at the others
