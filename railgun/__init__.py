@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from railgun.runtime.room_mail import MessageReader
     from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
     from railgun.runtime.status import CoverView, PeerStatus, RoomStatusView
-    from railgun.types import RelayContact, SizeClass
+    from railgun.types import RelayContact, ServiceMode, SizeClass
     from railgun.wire.roster import Cover
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "RelayContact",
     "Room",
     "RoomStatusView",
+    "ServiceMode",
     "SizeClass",
     "StoreError",
     "Typing",
@@ -93,6 +94,7 @@ _HOMES = {
     "NetworkKind": "railgun.network",
     "NetworkParameters": "railgun.network",
     "RelayContact": "railgun.types",
+    "ServiceMode": "railgun.types",
     "SizeClass": "railgun.types",
 }
 

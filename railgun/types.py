@@ -61,10 +61,26 @@ class EnvelopeKind(enum.IntEnum):
 
 
 class Role(enum.IntFlag):
-    """What a relay offers, as advertised in its ad."""
+    """What a relay offers, as advertised in its ad: to serve as a volunteer, or only where volunteers are missing."""
 
     RELAY = 1
     FALLBACK = 2
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it ranks behind all volunteers; who offers both is one of these."""
+        return bool(self & Role.FALLBACK) and not self & Role.RELAY
+
+
+class ServiceMode(enum.StrEnum):
+    """Through whom a room's messages go at the moment, the best first (spec: committee, "Modes")."""
+
+    VOLUNTEERS = "volunteers"
+    """Volunteers hold all seats."""
+    HYBRID = "hybrid"
+    """A fallback relay holds a seat, or serves this peer in place of a dead one."""
+    DIRECT = "direct"
+    """No committee: members are linked to each other."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

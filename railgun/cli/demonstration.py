@@ -44,8 +44,8 @@ def add(subparsers: Any) -> None:
         "--overlap-seconds",
         metavar="SECONDS",
         type=whole_number(1, DAY_SECONDS),
-        default=4,
-        help="how long two committees serve side by side, up to a quarter of the epoch",
+        help="how long two committees serve side by side, up to a quarter of the epoch; by default 4, or a fifth of "
+        "an epoch of less than 20",
     )
     parser.add_argument(
         "--duration-seconds",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from railgun.network import NetworkParameters
     from railgun.runtime.config import Configuration
     from railgun.runtime.relay_host import RelayHost, RelayKeys
-    from railgun.types import Address
+    from railgun.types import Address, Role
 
 
 def add(subparsers: Any) -> None:
@@ -43,7 +43,15 @@ def add(subparsers: Any) -> None:
         action="append",
         help="the address that others reach this relay by, if it is another than that listened on; may be repeated",
     )
-    parser.add_argument("--role", metavar="ROLES", help="relay, fallback, or both with a comma (node.roles)")
+    roles = parser.add_mutually_exclusive_group()
+    roles.add_argument("--role", metavar="ROLES", help="relay, fallback, or both with a comma (node.roles)")
+    roles.add_argument(
+        "--fallback",
+        dest="role",
+        action="store_const",
+        const="fallback",
+        help="the same as --role fallback: take a seat only where volunteers are missing",
+    )
     parser.add_argument("--links-max", metavar="COUNT", help="links held at once (configuration: node.links_max)")
     add_unlock_options(parser)
 
@@ -84,7 +92,7 @@ async def _serve(context: Context, configuration: Configuration, network: Networ
         settings=settings,
     )
     try:
-        _print_start(context, network, host)
+        _print_start(context, network, host, configuration.node.roles)
         stopped_by = await _until_told(context, configuration, host, stop)
         context.printer.note("leaving: telling the other relays and closing links")
     finally:
@@ -173,11 +181,15 @@ def _advertised(texts: Any) -> tuple[Address, ...]:
         raise UsageError(f"--advertise: {error.detail}") from error
 
 
-def _print_start(context: Context, network: NetworkParameters, host: RelayHost) -> None:
+def _print_start(context: Context, network: NetworkParameters, host: RelayHost, roles: Role) -> None:
     from railgun.crypto.network_ids import network_id
+    from railgun.types import Role
     from railgun.wire.contacts import format_contact
 
     contact = host.contact
+    service = "This relay serves the network"
+    if roles.is_fallback:
+        service = "This fallback relay takes seats only where volunteers are missing. It serves the network"
     line = format_contact(contact)
     address = contact.addresses[0]
     context.printer.result(
@@ -186,13 +198,14 @@ def _print_start(context: Context, network: NetworkParameters, host: RelayHost) 
             "node": contact.node_key.hex(),
             "address": str(address),
             "port": address.port,
+            "roles": [str(role.name).lower() for role in Role if role in roles],
             "network": network.name,
             "network_id": network_id(network).hex(),
             "pid": os.getpid(),
         },
         "\n".join(
             [
-                f"This relay serves the network {network.name} ({network.kind.value}) at {address}, UDP.",
+                f"{service} {network.name} ({network.kind.value}) at {address}, UDP.",
                 "Others reach it by its contact:",
                 line,
                 "It stores and forwards sealed messages only. Idle, it sends and gets a few kilobytes a minute;",

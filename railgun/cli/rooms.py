@@ -133,11 +133,19 @@ def run_list(context: Context) -> int:
     """``room list``."""
     found = ask(context, "rooms")
     rows = [
-        [room["id"][:8], "member" if room["is_member"] else "joining", room["members"], room["name"]]
+        [
+            room["id"][:8],
+            "member" if room["is_member"] else "joining",
+            room["members"],
+            room["mode"],
+            room["name"],
+        ]
         for room in found["rooms"]
     ]
     text = (
-        table(["id", "as", "members", "name"], rows) if rows else "No rooms yet: railgun room create, or railgun join"
+        table(["id", "as", "members", "mode", "name"], rows)
+        if rows
+        else "No rooms yet: railgun room create, or railgun join"
     )
     context.printer.result(found, text)
     return Exit.KEPT

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from railgun.cli.context import Context
 
 
+_MODES = {
+    "volunteers": "volunteers: they hold all seats",
+    "hybrid": "hybrid: volunteers are few, and fallback relays serve in their place",
+    "direct": "direct: no relay can be reached, members are linked to each other",
+    None: "waiting: no room is served by anybody now",
+}
+
+
 def add(subparsers: Any) -> None:
     """Describe the command to the parser."""
     parser = add_command(
@@ -39,6 +47,7 @@ def run(context: Context) -> int:
             room["id"][:8],
             room["members"] if room["is_member"] else "joining",
             f"{len(room['attached'])} of {len(room['seats'])}",
+            room["mode"] or "waiting",
             f"{room['epoch_ends_in_seconds']:.0f} s",
             _cover(room["cover"]),
             room["name"],
@@ -48,10 +57,12 @@ def run(context: Context) -> int:
     lines = [
         f"device   {found['device'][:16]}",
         f"network  {one_line(found['network'])} (id {found['network_id'][:16]})",
-        f"mode     {found['mode']}",
+        f"mode     {_MODES[found['mode']]}",
         f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
         f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
-        table(["room", "members", "attached to", "epoch ends in", "cover", "name"], rows) if rows else "no rooms yet",
+        table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
+        if rows
+        else "no rooms yet",
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT

@@ -13,14 +13,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from railgun.crypto.hashing import HASH_BYTES, keyed_hash
 from railgun.limits import COMMITTEE_MAX, COMMITTEE_MIN
 from railgun.network import NetworkParameters
-from railgun.types import Address, Handle, NodeKey, Role, Tag
+from railgun.types import Address, Handle, NodeKey, Role, ServiceMode, Tag
 from railgun.wire.records import Ad
 
 NET_LABEL: Final = "railgun/net/v1"
@@ -94,6 +94,17 @@ class Committee:
         """Seats, standbys, fallbacks."""
         return self.seats + self.standbys + self.fallbacks
 
+    def mode(self, attached: Collection[NodeKey]) -> ServiceMode | None:
+        """How a room is served for who is ``attached`` to these relays of the ranking; None while to no relay.
+
+        Hybrid where a fallback holds a seat, and where one serves in the place of a dead seat.
+        """
+        if not attached:
+            return None
+        serving = (ad for ad in self.ranking if ad.node_key in attached)
+        is_hybrid = any(ad.roles.is_fallback for ad in (*self.seats, *serving))
+        return ServiceMode.HYBRID if is_hybrid else ServiceMode.VOLUNTEERS
+
     @property
     def seats_hash(self) -> bytes:
         """8 bytes that two peers compare to see whether they name the same seats in the same order."""
@@ -104,8 +115,8 @@ class Committee:
         return next((rank for rank, ad in enumerate(self.ranking) if ad.node_key == node_key), None)
 
     def serves(self, node_key: NodeKey) -> bool:
-        """Whether the node is among the first 2K + 2, and so serves the tag for who proves it."""
-        return any(ad.node_key == node_key for ad in self.seats + self.standbys)
+        """Whether the node is of the ranking, and so serves the tag for who proves it."""
+        return self.rank_of(node_key) is not None
 
 
 class RelayPool:

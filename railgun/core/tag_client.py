@@ -197,13 +197,17 @@ class TagClient:
         self._context.agenda.set_earlier(("settle", self.tag), attachment.next_ask_at)
 
     def _watch(self, now: float) -> None:
-        """Watch the seats that serve us, closely only while this epoch is the one that is sent in."""
+        """Watch the seats that serve us, closely only while this epoch is the one that is sent in.
+
+        One that is asked to is watched at once: on a link that stood idle it may have died unseen.
+        """
         wall = self._context.clock.wall(now)
         busy = self.window.is_busy(wall)
         for seat, attachment in self._attachments.items():
-            if attachment.acknowledged is not None and self._context.connector.is_linked(seat):
+            if self._context.connector.is_linked(seat):
+                is_asked = attachment.acknowledged is None
                 is_primary = attachment.acknowledged is SubscriptionMode.PRIMARY
-                interval = PULSE_SECONDS if is_primary and busy else PULSE_SECONDARY_SECONDS
+                interval = PULSE_SECONDS if is_asked or (is_primary and busy) else PULSE_SECONDARY_SECONDS
                 self._context.liveness.watch(PeerKey(seat), ("tag", self.tag), interval, now)
         next_phase = self.window.next_phase(wall)
         if next_phase is not None and self._attachments:

@@ -106,6 +106,7 @@ class PeerService:
                     "name": room.name,
                     "is_member": room.is_member,
                     "members": room.members if room.is_member else None,
+                    "mode": room.mode,
                 }
                 for room in status.rooms
             ]
@@ -228,6 +229,7 @@ class PeerService:
                     "epoch_ends_in_seconds": round(room.epoch_ends_in_seconds, 1),
                     "seats": [seat.hex() for seat in room.seats],
                     "attached": [seat.hex() for seat in room.attached],
+                    "mode": room.mode,
                     "cover": dataclasses.asdict(room.cover),
                 }
                 for room in status.rooms

@@ -14,7 +14,7 @@ from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_
 from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
 from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
-from railgun.types import DeviceKey, MessageId, RoomId, SizeClass
+from railgun.types import DeviceKey, MessageId, RoomId, ServiceMode, SizeClass
 from railgun.wire.content import Content, ReactionContent, ReplyContent, TextContent, TypingContent
 from railgun.wire.invites import Invite, format_invite
 
@@ -54,6 +54,12 @@ class Room:
     def name(self) -> str:
         """What its creator called it; several rooms may have one name. Raises NotMember after `leave`."""
         return self._machine.state(self._peer.wall()).name
+
+    @property
+    def mode(self) -> ServiceMode | None:
+        """Through whom messages go at the moment: volunteers, volunteers and fallback relays (hybrid), or the members
+        themselves (direct); None while nobody can be reached."""
+        return next((view.mode for view in self._peer.status().rooms if view.room_id == self.room_id), None)
 
     @property
     def is_member(self) -> bool:

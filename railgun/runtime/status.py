@@ -5,14 +5,15 @@ Owns: the shapes, and filling them from a client's machine. Must not know: how t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from railgun.core.client import ClientMachine
 from railgun.core.room import MemberRoom
+from railgun.core.tag_client import TagClient
 from railgun.crypto.epoch import epoch_start
 from railgun.network import NetworkParameters
-from railgun.types import DeviceKey, NodeKey, RoomId
+from railgun.types import DeviceKey, NodeKey, RoomId, ServiceMode
 from railgun.wire.roster import Cover
 
 
@@ -47,6 +48,7 @@ class RoomStatusView:
         epochs_seen: epochs begun since this peer started.
         seats: the node keys of the open epoch's committee, in order.
         attached: those that serve this peer, primary first.
+        mode: through whom its messages go now; None while no relay serves it and no member is linked directly.
         cover: what is done to hide when this peer speaks.
     """
 
@@ -59,6 +61,7 @@ class RoomStatusView:
     epochs_seen: int
     seats: tuple[NodeKey, ...]
     attached: tuple[NodeKey, ...]
+    mode: ServiceMode | None
     cover: CoverView
 
 
@@ -70,7 +73,8 @@ class PeerStatus:
         relays_known: relays in the directory. relays_linked: those with a link to this peer.
         clock_correction_seconds: what is added to this machine's clock, 0 until three relays have told theirs; beyond
             half the network's overlap the machine's clock should be set right.
-        mode: ``volunteers`` when a committee serves a room of this peer, else ``offline``.
+        mode: of the rooms' modes the one furthest from volunteers: ``direct`` before ``hybrid`` before ``volunteers``;
+            None while no room has one.
     """
 
     device_key: DeviceKey
@@ -78,7 +82,7 @@ class PeerStatus:
     relays_known: int
     relays_linked: int
     clock_correction_seconds: float
-    mode: str
+    mode: ServiceMode | None
     rooms: tuple[RoomStatusView, ...]
 
 
@@ -95,7 +99,8 @@ def member_status(
         room = machine.rooms.get(room_id)
         state = room.state(wall) if isinstance(room, MemberRoom) else None
         start = epoch_start(wall, room_id, network.epoch_seconds)
-        tags = [tag for tag in machine.tags.of_room(room_id) if tag.keys.start == start]
+        tag = room_tag(machine, room_id, start, wall)
+        attached = [] if tag is None else tag.attached
         rooms.append(
             RoomStatusView(
                 room_id=room_id,
@@ -105,8 +110,9 @@ def member_status(
                 epoch_start=start,
                 epoch_ends_in_seconds=start + network.epoch_seconds - wall,
                 epochs_seen=epochs,
-                seats=tags[0].committee.seat_keys if tags else (),
-                attached=tuple(tags[0].attached) if tags else (),
+                seats=() if tag is None else tag.committee.seat_keys,
+                attached=tuple(attached),
+                mode=None if tag is None else tag.committee.mode(attached),
                 cover=_cover(machine, room_id, wall),
             )
         )
@@ -116,9 +122,25 @@ def member_status(
         relays_known=machine.directory.relays_known,
         relays_linked=len(machine.connector.relays),
         clock_correction_seconds=machine.clock.correction_seconds,
-        mode="volunteers" if any(room.attached for room in rooms) else "offline",
+        mode=peer_mode(room.mode for room in rooms),
         rooms=tuple(rooms),
     )
+
+
+def room_tag(machine: ClientMachine, room_id: RoomId, start: int, wall: float) -> TagClient | None:
+    """The tag of a room's epoch: the one that is sent under, if there is one; a lobby's while the room is joined."""
+    room = machine.rooms.get(room_id)
+    keys = room.sending_keys(wall) if room is not None and machine.clock.was_read else None
+    sending = None if keys is None else machine.tags.get(keys.tag)
+    if sending is not None and sending.keys.start == start:
+        return sending
+    return next((tag for tag in machine.tags.of_room(room_id) if tag.keys.start == start), None)
+
+
+def peer_mode(modes: Iterable[ServiceMode | None]) -> ServiceMode | None:
+    """What a peer with rooms of these modes says of itself."""
+    found = frozenset(modes)
+    return next((mode for mode in reversed(ServiceMode) if mode in found), None)
 
 
 def _cover(machine: ClientMachine, room_id: RoomId, wall: float) -> CoverView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from railgun.crypto.epoch import EpochKeys, day_of, derive_epoch_keys, epoch_sta
 from railgun.network import NetworkParameters
 from railgun.sim.rotation import ClientSpec, RelaySpec, RoomSpec, RotationMachines
 from railgun.sim.virtual_node import MachineFactory
-from railgun.types import EnvelopeKind, RoomId, SizeClass
+from railgun.types import EnvelopeKind, Role, RoomId, SizeClass
 from railgun.wire.envelope import NO_HINT, Inner
 
 
@@ -104,8 +104,8 @@ def _fresh_entropy(seed: bytes, starts: Iterator[int]) -> SeededEntropy:
     return SeededEntropy(seed + next(starts).to_bytes(4, "big"))
 
 
-def plain_machines() -> RotationMachines:
-    """The real relay and client machines with plain rooms."""
+def plain_machines(fallbacks: Container[str] = ()) -> RotationMachines:
+    """The real relay and client machines with plain rooms; the relays of these names offer to be fallbacks."""
 
     def relay(spec: RelaySpec) -> MachineFactory:
         starts = itertools.count()
@@ -118,6 +118,7 @@ def plain_machines() -> RotationMachines:
                 bootstrap=spec.contacts[:1],
                 entropy=_fresh_entropy(spec.seed, starts),
                 chooser=random.Random(spec.seed),
+                roles=Role.FALLBACK if spec.name in fallbacks else Role.RELAY,
             )
 
         return make

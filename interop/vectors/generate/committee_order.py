@@ -95,6 +95,9 @@ def _orders() -> list[dict[str, Any]]:
     crowd = [_relay(index, f"93.184.216.{index}") for index in range(30, 40)]
     six = [_relay(index, f"2a00:1450:{index % 3}::{index:x}") for index in range(50, 59)]
     fallbacks = [_relay(index, f"21.{index}.0.1", 2) for index in range(60, 64)]
+    many = [_relay(index, f"21.{index}.0.1", 2) for index in range(100, 120)]
+    crowded_fallbacks = [_relay(index, f"93.184.216.{index}", 2) for index in (40, 41)] + fallbacks[:1]
+    local_fallbacks = [_relay(index, "127.0.0.1", 2) for index in range(2, 5)]
     both = [_relay(index, f"22.{index}.0.1", 3) for index in range(70, 90)]
     odd = [_relay(91, "10.0.0.1"), _relay(92, "fe80::1"), _relay(93, "23.0.0.1", 4)]
     return [
@@ -113,6 +116,13 @@ def _orders() -> list[dict[str, Any]]:
         ),
         _order("public, fallbacks beyond the standbys", "public", 3, spread + fallbacks),
         _order("public, fallbacks fill seats", "public", 5, spread[:2] + fallbacks),
+        _order("public, fallbacks among the standbys", "public", 5, spread[:7] + fallbacks),
+        _order("public, one fallback holds the last seat", "public", 3, spread[:2] + fallbacks[:1]),
+        _order("public, fallbacks alone", "public", 5, fallbacks),
+        _order("public, more fallbacks than places", "public", 3, spread[:8] + many),
+        _order("public, a fallback in a volunteer's prefix", "public", 3, crowd[:2] + crowded_fallbacks),
+        _order("public, a volunteer that is a fallback too", "public", 3, [both[0], *fallbacks]),
+        _order("lan, fallbacks fill seats", "lan", 5, [_relay(1, "127.0.0.1"), *local_fallbacks]),
         _order("public, relays of both roles", "public", 5, both),
         _order("public, those that cannot count are passed over", "public", 3, spread[:4] + odd),
     ]
@@ -205,6 +215,8 @@ def vectors() -> dict[str, Any]:
         _order_input("K = 2", "lan", 2, one),
         _order_input("K = 8", "lan", 8, one),
         _order_input("two ads of one node", "lan", 3, one * 2),
+        _order_input("two ads of one node, as a volunteer and as a fallback", "lan", 3, [*one, {**one[0], "roles": 2}]),
+        _order_input("fallbacks alone, K = 2", "lan", 2, [_relay(1, "20.0.0.1", 2)]),
     ]
     return {
         "description": "What counts for an epoch (docs/spec/directory.md), prefixes and the order "

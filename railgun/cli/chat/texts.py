@@ -14,6 +14,7 @@ from railgun.cli.chat.model import Change, ChatModel, Delivery, Entry, Heard
 from railgun.cli.output import one_line, paragraph
 from railgun.runtime.room_views import MemberView
 from railgun.runtime.status import RoomStatusView
+from railgun.types import ServiceMode
 
 QUOTE_CHARACTERS: Final = 24
 NAME_CHARACTERS: Final = 24
@@ -138,6 +139,8 @@ def status_line(view: RoomStatusView | None, name: str) -> str:
     if view is None:
         return one_line(name)
     served = f"{len(view.seats)} seats, epoch ends in {epoch_clock(view)}" if view.attached else "offline: no relay yet"
+    if view.mode in (ServiceMode.HYBRID, ServiceMode.DIRECT):
+        served = f"{view.mode}, {served}" if view.attached else str(view.mode)
     people = f"{view.members} {'device' if view.members == 1 else 'devices'}"
     return f"{_short(one_line(name), 30)} | {people} | {served}"
 

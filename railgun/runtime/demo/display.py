@@ -6,7 +6,7 @@ Owns: their looks. Must not know: how anything was counted.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import IO
+from typing import IO, Final
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,8 +16,15 @@ from rich.text import Text
 from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, promises_kept
 from railgun.runtime.demo.run import Progress, Running
 from railgun.runtime.percentiles import percentile
+from railgun.types import ServiceMode
 
 SEAT_DIGITS = 8
+SERVED_BY: Final[dict[str | None, str]] = {
+    ServiceMode.VOLUNTEERS: "volunteers alone",
+    ServiceMode.HYBRID: "volunteers and fallback relays",
+    ServiceMode.DIRECT: "its members themselves",
+    None: "nobody",
+}
 BAR_WIDTH = 20
 
 
@@ -83,6 +90,7 @@ def summary(result: DemoResult) -> str:
         _cover_line(result.cover),
         f"Deliveries by relay, decoys included: {', '.join(_shown(count) for count in result.per_relay_deliveries)} "
         f"(the busiest {_shown(result.load_max_over_mean)} times the mean).",
+        f"At the end the room was served by {SERVED_BY[result.mode]}.",
         "All promises kept." if promises_kept(result) else "A PROMISE WAS BROKEN.",
     ]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ Owns: the records' kinds and fields, writing and reading them. Must not know: wh
 
     process    role, index, name, pid; node and port of a relay, device of a member
     began      the duration begins: deliveries of a relay so far, epochs_seen by a member so far
-    over       the duration is over: epochs_seen of a member
+    over       the duration is over: epochs_seen of a member, and its mode (volunteers, hybrid, direct or null)
     epoch      a member's epoch changed: start, seats (node keys in order)
     sending    number, size, at: the call of send
     sent       number, id, receipts, of: send returned

@@ -65,7 +65,8 @@ class DemoMember:
                     self._begin(order)
                 case "over":
                     self._look()
-                    self._recorder.record("over", epochs_seen=self._view()["epochs_seen"])
+                    status = self._status()
+                    self._recorder.record("over", epochs_seen=status.epochs_seen, mode=status.mode)
                     self._orders.tell("over")
                 case "end":
                     await self._end()

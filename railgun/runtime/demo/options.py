@@ -22,6 +22,7 @@ DRAIN_SECONDS: Final = 15.0
 """How long after the duration messages may still arrive."""
 STRICT_DRAIN_SECONDS: Final = 60.0
 """The same in a room under strict cover, where a message waits for its ticks, and one of 64 KiB for many."""
+OVERLAP_SECONDS: Final = 4
 COVER_MODES: Final = ("off", "steady", "strict")
 SIZES: Final = 3
 
@@ -35,7 +36,8 @@ class DemoOptions:
         members: member processes, 2 to 64, all in one room.
         messages: that each member sends, spread over the duration.
         committee: K, 3 to 7.
-        epoch_seconds, overlap_seconds: of the network made for the demo.
+        epoch_seconds, overlap_seconds: of the network made for the demo; the overlap by default 4, or a fifth of an
+            epoch of less than 20.
         duration_seconds: from when all have joined and the first committee is up.
         evidence: a directory for each process's own account, or None.
         cover: what hides when members speak: off, steady or strict.
@@ -50,7 +52,7 @@ class DemoOptions:
     messages: int = 60
     committee: int = COMMITTEE_DEFAULT
     epoch_seconds: int = 20
-    overlap_seconds: int = 4
+    overlap_seconds: int | None = None
     duration_seconds: float = 90.0
     evidence: Path | None = None
     stay: bool = False
@@ -78,7 +80,10 @@ class DemoOptions:
 
     def network(self, name: str = "demo") -> NetworkParameters:
         """The parameters of the demo's network."""
-        return NetworkParameters(name, NetworkKind.LAN, self.epoch_seconds, self.overlap_seconds)
+        overlap = (
+            min(OVERLAP_SECONDS, self.epoch_seconds // 5) if self.overlap_seconds is None else self.overlap_seconds
+        )
+        return NetworkParameters(name, NetworkKind.LAN, self.epoch_seconds, overlap)
 
     @property
     def seats(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -49,6 +49,7 @@ class Progress:
     rotations: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     deliveries: dict[str, int] = field(default_factory=dict)
+    """Of each relay since talking began, in the order of their start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +68,31 @@ class _Tally:
         self.progress = Progress()
         self._others = members - 1
         self._sent_at: dict[str, float] = {}
+        self._before: dict[str, int] = {}
         self._pairs: set[tuple[str, str]] = set()
         self._first_start: int | None = None
         self.unfinished: set[str] = set()
         self._news = asyncio.Event()
 
+    def begin(self, relays: Iterable[str]) -> None:
+        """All are there and talk; ``relays``: their names, in the order of their start."""
+        self.progress.has_begun = True
+        self.progress.waiting_for = None
+        self.progress.phase = "talking"
+        self.progress.deliveries = dict.fromkeys(relays, 0)
+
     def note(self, process: Process, message: Message) -> None:
         """A message of a process."""
         progress = self.progress
-        if message["kind"] == "count":
-            progress.deliveries[process.name] = message["deliveries"]
+        if message["kind"] == "count" and process.name in self._before:
+            progress.deliveries[process.name] = message["deliveries"] - self._before[process.name]
         if message["kind"] != "record":
             return
         self._news.set()
         record = message["record"]
         match record["kind"]:
+            case "began" if "deliveries" in record:
+                self._before[process.name] = record["deliveries"]
             case "sending":
                 progress.sent += 1
                 progress.expected = progress.sent * self._others
@@ -150,9 +161,7 @@ async def run_demo(
 
 
 async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally) -> None:
-    tally.progress.has_begun = True
-    tally.progress.waiting_for = None
-    tally.progress.phase = "talking"
+    tally.begin(relay.name for relay in network.relays)
     at = time.monotonic() + BEGIN_DELAY_SECONDS
     for relay in network.relays:
         relay.worker.tell("begin")

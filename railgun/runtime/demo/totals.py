@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, Receipts
 from railgun.runtime.percentiles import percentile
-from railgun.types import ENVELOPE_SIZES_BYTES
+from railgun.runtime.status import peer_mode
+from railgun.types import ENVELOPE_SIZES_BYTES, ServiceMode
 
 DECIMALS: Final = 3
 
@@ -52,6 +53,7 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         latency_ms_by_size={str(size): _latencies(calls, members, (size,)) for size in ENVELOPE_SIZES_BYTES},
         per_relay_deliveries=deliveries,
         load_max_over_mean=_max_over_mean(deliveries),
+        mode=_mode(members),
         cover=CoverFigures(
             mode=options.cover,
             decoys_sent=_summed([_at(account, "ended", "decoys_sent") for account in members]),
@@ -62,6 +64,12 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         ),
         seconds=None if seconds is None else round(seconds, DECIMALS),
     )
+
+
+def _mode(members: Sequence[Sequence[Record]]) -> str | None:
+    """What the members said at the duration's end, the one furthest from volunteers first."""
+    told = {_at(account, "over", "mode") for account in members}
+    return peer_mode(mode for mode in ServiceMode if mode in told)
 
 
 def _latencies(calls: dict[str, Record], members: Sequence[Sequence[Record]], sizes: Iterable[int]) -> Latencies:
@@ -108,7 +116,7 @@ def _grown(account: Sequence[Record], field: str, until: str) -> int | None:
     return None if before is None or after is None else after - before
 
 
-def _at(account: Sequence[Record], kind: str, field: str) -> int | None:
+def _at(account: Sequence[Record], kind: str, field: str) -> Any:
     return next((record[field] for record in account if record["kind"] == kind), None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from railgun.cli.chat import model as chat_model
@@ -19,7 +21,7 @@ from railgun.cli.chat.texts import (
 from railgun.errors import UsageError
 from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
 from railgun.runtime.status import CoverView, RoomStatusView
-from railgun.types import DeviceKey, MessageId, NodeKey, RoomId, RootKey
+from railgun.types import DeviceKey, MessageId, NodeKey, RoomId, RootKey, ServiceMode
 from railgun.wire.content import TextContent
 
 ADA, BOB, EVE = (DeviceKey(letter * 32) for letter in (b"a", b"b", b"e"))
@@ -145,8 +147,13 @@ def test_what_is_kept_is_bounded(model: ChatModel, monkeypatch: pytest.MonkeyPat
 def test_members_committee_and_clock() -> None:
     seats = tuple(NodeKey(bytes([n]) * 32) for n in range(3))
     cover = CoverView("off", 0, 0, None)
-    view = RoomStatusView(RoomId(b"r" * 32), "ops", True, 2, 0, 125.9, 1, seats, (seats[1], seats[0]), cover)
+    mode = ServiceMode.VOLUNTEERS
+    view = RoomStatusView(RoomId(b"r" * 32), "ops", True, 2, 0, 125.9, 1, seats, (seats[1], seats[0]), mode, cover)
     assert status_line(view, "ops") == "ops | 2 devices | 3 seats, epoch ends in 2:05"
+    hybrid = dataclasses.replace(view, mode=ServiceMode.HYBRID)
+    assert status_line(hybrid, "ops") == "ops | 2 devices | hybrid, 3 seats, epoch ends in 2:05"
+    alone = dataclasses.replace(view, attached=(), mode=None)
+    assert status_line(alone, "ops") == "ops | 2 devices | offline: no relay yet"
     assert committee_lines(view) == [
         "3 relays have a seat; they change in 2:05:",
         f"1  {'00' * 8}  serves you",

@@ -8,7 +8,7 @@ import pytest
 
 from railgun.core.committee import RelayPool, address_prefix, order_relays, rank_for_handle, seats_hash
 from railgun.network import NetworkParameters
-from railgun.types import Address, Handle, NodeKey, Role, Tag
+from railgun.types import Address, Handle, NodeKey, Role, ServiceMode, Tag
 from railgun.wire.records import Ad
 from tests.support.ads import LAN, PUBLIC, plain_ad
 
@@ -62,6 +62,26 @@ def test_fallbacks_come_after_the_standbys_and_fill_what_is_missing() -> None:
     assert few.seats[2:] == many.fallbacks
     both = order_relays(TAG, [plain_ad(index, roles=Role.RELAY | Role.FALLBACK) for index in range(30)], PUBLIC, 3)
     assert len({ad.node_key for ad in both.ranking}) == len(both.ranking) == 16
+
+
+def test_the_mode_says_whether_fallbacks_serve() -> None:
+    relays = [plain_ad(index) for index in range(20)]
+    fallbacks = [plain_ad(index, roles=Role.FALLBACK) for index in range(30, 32)]
+    enough = order_relays(TAG, relays + fallbacks, PUBLIC, 3)
+    assert enough.mode([]) is None
+    assert enough.mode(enough.seat_keys[:2]) is ServiceMode.VOLUNTEERS
+    # All who rank before them are dead: a fallback serves this peer, seat or not.
+    assert enough.mode([enough.fallbacks[0].node_key]) is ServiceMode.HYBRID
+    assert enough.serves(enough.fallbacks[0].node_key)
+    # A fallback holds a seat, though this peer is served by volunteers.
+    few = order_relays(TAG, relays[:2] + fallbacks, PUBLIC, 3)
+    assert few.mode([few.seats[0].node_key]) is ServiceMode.HYBRID
+    assert few.standbys[0].roles is Role.FALLBACK
+    # Standby fallbacks make no difference, nor do relays that would serve either way.
+    three = order_relays(TAG, relays[:3] + fallbacks, PUBLIC, 3)
+    assert three.mode(three.seat_keys) is ServiceMode.VOLUNTEERS
+    both = order_relays(TAG, [plain_ad(index, roles=Role.RELAY | Role.FALLBACK) for index in range(3)], PUBLIC, 3)
+    assert both.mode(both.seat_keys) is ServiceMode.VOLUNTEERS
 
 
 def test_relays_without_a_role_or_a_global_address_have_no_seat() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from railgun.runtime.demo.evidence import Recorder, prepare_directory, read_evid
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.plan import Planned, number_in, plan, sizes_of
 from railgun.runtime.demo.result import promises_kept
-from railgun.runtime.demo.run import Progress
+from railgun.runtime.demo.run import Progress, _Tally
 from railgun.runtime.demo.totals import totals
 from railgun.types import MessageId, SizeClass
 from railgun.wire.content import PLAINTEXT_BYTES_MAX, TextContent, encode_content
@@ -50,7 +51,11 @@ def test_an_option_out_of_range_is_one_line_that_names_the_flag(wrong: dict[str,
 def test_the_defaults_are_those_promised() -> None:
     given = DemoOptions()
     assert (given.relays, given.members, given.messages, given.committee) == (7, 6, 60, 5)
-    assert (given.epoch_seconds, given.overlap_seconds, given.duration_seconds) == (20, 4, 90)
+    assert (given.epoch_seconds, given.duration_seconds) == (20, 90)
+    lengths = {20: 4, 10: 2, 14: 2, 600: 4}
+    for epoch_seconds, overlap_seconds in lengths.items():
+        assert DemoOptions(epoch_seconds=epoch_seconds).network().overlap_seconds == overlap_seconds
+    assert DemoOptions(overlap_seconds=3).network().overlap_seconds == 3
     assert (given.seats, given.receipts_needed) == (5, 3)
     assert DemoOptions(relays=3).seats == 3
 
@@ -110,7 +115,7 @@ def member(index: int, *records: dict[str, Any]) -> list[dict[str, Any]]:
         {"kind": "began", "epochs_seen": 2},
         *records,
         {"kind": "epoch", "start": 20, "seats": ["b", "d", "f"]},
-        {"kind": "over", "epochs_seen": 3},
+        {"kind": "over", "epochs_seen": 3, "mode": "volunteers"},
         {"kind": "epoch", "start": 30, "seats": ["x", "y", "z"]},
         {"kind": "ended", "cover": "steady", "decoys_sent": 4 + index, "wait_p95_seconds": None},
     ]
@@ -153,7 +158,9 @@ def test_totals_of_a_demo_in_which_all_went_well() -> None:
     assert result.latency_ms_by_size["65536"].p50 is None
     assert result.per_relay_deliveries == [30, 10]
     assert result.load_max_over_mean == 1.5
-    assert result.as_json()["cover"] == {"mode": "steady", "decoys_sent": 5 + 6 + 7}
+    assert result.as_json()["cover"] == {"mode": "steady", "decoys_sent": 5 + 6 + 7, "wait_p95_seconds": None}
+    assert result.mode == "volunteers"
+    assert "served by volunteers alone" in summary(result)
     assert "18 decoys" in summary(result)
     assert "tick" not in summary(result)
     assert promises_kept(result)
@@ -209,6 +216,42 @@ def test_decoys_of_which_one_member_says_nothing_are_unmeasured() -> None:
     assert "not measured decoys" not in summary(result)
 
 
+@pytest.mark.parametrize(
+    ("told", "mode", "words"),
+    [
+        (("volunteers", "hybrid", "volunteers"), "hybrid", "volunteers and fallback relays"),
+        (("direct", "hybrid", None), "direct", "members themselves"),
+        ((None, "volunteers", "volunteers"), "volunteers", "volunteers alone"),
+        ((None, None, None), None, "nobody"),
+        (("odd", 7, None), None, "nobody"),
+    ],
+)
+def test_the_mode_is_the_one_furthest_from_volunteers(told: tuple[Any, ...], mode: str | None, words: str) -> None:
+    odd = accounts()
+    for account, said in zip(odd[2:], told, strict=True):
+        next(record for record in account if record["kind"] == "over")["mode"] = said
+    result = totals(OPTIONS, odd, 1.0)
+    assert result.mode == mode
+    assert f"served by {words}" in summary(result) or f"served by its {words}" in summary(result)
+    check_schema("demo", result.as_json())
+
+
+def test_the_live_table_counts_from_when_talking_began_in_the_relays_order() -> None:
+    tally = _Tally(3)
+    relays = [SimpleNamespace(name=f"relay {index}") for index in (1, 2, 10)]
+
+    def note(index: int, message: dict[str, Any]) -> None:
+        tally.note(relays[index], message)  # type: ignore[arg-type]
+
+    note(2, {"kind": "count", "deliveries": 7})
+    assert tally.progress.deliveries == {}
+    tally.begin(relay.name for relay in relays)
+    for index in (2, 0, 1):
+        note(index, {"kind": "record", "record": {"kind": "began", "deliveries": 10 + index}})
+        note(index, {"kind": "count", "deliveries": 15})
+    assert list(tally.progress.deliveries.items()) == [("relay 1", 5), ("relay 2", 4), ("relay 10", 3)]
+
+
 def test_strict_cover_is_told_with_its_wait_and_given_time_for_it() -> None:
     options = DemoOptions(relays=2, members=3, messages=1, committee=3, cover="strict")
     assert options.drain_seconds > DemoOptions().drain_seconds
@@ -217,7 +260,7 @@ def test_strict_cover_is_told_with_its_wait_and_given_time_for_it() -> None:
         account[-1] |= {"cover": "strict", "wait_p95_seconds": 1.5}
     result = totals(options, strict, 1.0)
     assert "1.5 s" in summary(result)
-    assert result.as_json()["cover"] == {"mode": "strict", "decoys_sent": 18}
+    assert result.as_json()["cover"] == {"mode": "strict", "decoys_sent": 18, "wait_p95_seconds": 1.5}
     check_schema("demo", result.as_json())
 
 
