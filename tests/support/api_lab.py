@@ -17,7 +17,7 @@ from railgun.runtime.identity import create_member_profile
 from railgun.runtime.peer import open_peer
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
-from railgun.types import RelayContact
+from railgun.types import RelayContact, Role
 
 WAIT_SECONDS = 20.0
 
@@ -43,7 +43,7 @@ class Lab:
     def bootstrap(self) -> list[RelayContact]:
         return [relay.contact for relay in self.relays[:1]]
 
-    async def add_relay(self) -> RelayHost:
+    async def add_relay(self, roles: Role = Role.RELAY) -> RelayHost:
         relay = await RelayHost.start(
             keys=RelayKeys.generate(self.entropy, self.clock),
             network=self.network,
@@ -51,6 +51,7 @@ class Lab:
             bootstrap=self.bootstrap,
             clock=self.clock,
             entropy=self.entropy,
+            roles=roles,
         )
         self.relays.append(relay)
         return relay
