@@ -186,7 +186,12 @@ TEXT_BYTES_MAX: Final = 131_072
 MESSAGE_PARENTS_MAX: Final = 8
 HISTORY_PAGE_MAX: Final = 500
 PEER_EVENTS_QUEUE_MAX: Final = 4_096
-"""Events waiting for the driver; beyond it the shell stops reading from links."""
+"""Frames and pulses of all peers that wait for the machine; a peer may fill what the others have left of it."""
+PEER_EVENTS_SURE: Final = 64
+"""Of one peer so many may wait in any case, whatever others do."""
+PEER_EVENT_BYTES_QUEUE_MAX: Final = 64 << 20
+PEER_EVENT_BYTES_SURE: Final = 256 << 10
+"""The same in bytes."""
 
 # --- keys and secrets at rest ---------------------------------------------------------------
 MEGOLM_LIVE_SESSIONS_MAX: Final = 1_024
@@ -235,6 +240,12 @@ DEVICE_LINK_AGAIN_SECONDS: Final = 5.0
 """What is said on a link is said again this often, until the other end goes on."""
 DEVICE_LINK_LINGER_SECONDS: Final = 60.0
 """After a link's end each side goes on for so long, in case that its last word was lost."""
+OWN_ROOMS_PER_CONTENT_MAX: Final = 4
+"""Invites in one word to a person's other devices; more take several."""
+OWN_ROOMS_TELL_AGAIN_SECONDS: Final = 600.0
+"""A room that another of the person's devices is not in yet is told of again this often; relays keep it for longer."""
+OWN_ROOM_INVITE_SECONDS: Final = 7 * 86_400
+"""Such an invite is good for so long, and told again until then: a new one each time would fill rosters."""
 KEY_REQUEST_AGE_MAX_SECONDS: Final = 86_400
 """Older requests are repetitions: relays keep envelopes for an epoch and a little, and who asks goes on asking."""
 KEY_REQUEST_SENDERS_MAX: Final = 16

@@ -1,15 +1,18 @@
-"""The driver: one task owns a node's machine; all else posts into its bounded queue.
+"""The driver: one task owns a node's machine; all else posts into its bounded queues.
 
 Owns: the order persist -> send -> notify, the node's timer, decoding what links bring, encoding what they take.
 Must not know: what the machine decides, which links or which store stand behind the ports.
 
-A turn takes every event that waits (up to a bound), commits all that they want kept in one transaction, and only then
-lets frames leave. A store that fails ends the node: going on would break promises.
+What this node itself causes waits in one queue, what peers cause in an inbox for each of them (`inboxes`): a peer that
+floods delays and loses its own frames and nobody else's. A turn takes what waits (up to a bound), commits all that they
+want kept in one transaction, and only then lets frames leave. A store that fails ends the node: going on would break
+promises.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -41,8 +44,8 @@ from railgun.core.events import (
     TurnEnded,
 )
 from railgun.errors import ClosedByPeer, ClosedLocally, LinkError, MalformedInput
-from railgun.limits import PEER_EVENTS_QUEUE_MAX
 from railgun.ports import Clock, Links, LinkUp, Store, Write
+from railgun.runtime.inboxes import Inboxes
 from railgun.runtime.logs import Log, ShortId
 from railgun.types import PeerKey
 from railgun.wire.frames import FRAMES, PULSES, Frame
@@ -54,6 +57,13 @@ TURN_ENDED = TurnEnded()
 
 Result = TypeVar("Result")
 log = Log("driver")
+
+
+class Kind(enum.Enum):
+    """What waits undecoded."""
+
+    FRAME = "frame"
+    PULSE = "pulse"
 
 
 class Machine(Protocol):
@@ -84,6 +94,7 @@ class Driver:
         self._penalise = penalise
         self._links: Links | None = None
         self._queue: deque[Event | Callable[[], None]] = deque()
+        self._inboxes: Inboxes[Event | tuple[Kind, PeerKey, bytes]] = Inboxes()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._clock_handle: asyncio.TimerHandle | None = None
@@ -105,7 +116,7 @@ class Driver:
             while not self._stopping:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._queue and not self._stopping:
+                while (self._queue or self._inboxes) and not self._stopping:
                     self._turn(machine)
                     await asyncio.sleep(0)  # lets links flush and other tasks in between turns
             if self._failure is not None:
@@ -118,6 +129,7 @@ class Driver:
         finally:
             self._stopping = True
             self._queue.clear()
+            self._inboxes.clear()
             for handle in (self._clock_handle, self._timer):
                 if handle is not None:
                     handle.cancel()
@@ -195,6 +207,9 @@ class Driver:
                 event()
             else:
                 effects += machine.handle(event, now)
+        for item in self._inboxes.take(EVENTS_PER_TURN_MAX):
+            # Decoded only now: a flood costs its reading no sooner than its turn comes.
+            effects += machine.handle(_decoded(*item) if isinstance(item, tuple) else item, now)
         if machine.turn_due:
             effects += machine.handle(TURN_ENDED, now)
         self._carry_out(effects)
@@ -273,46 +288,54 @@ class Driver:
         self._queue.append(event)
         self._wake.set()
 
-    def _post_from_peer(self, event: Event) -> None:
-        """What peers cause is bounded: beyond the bound it is dropped, and heals as a lost frame would."""
-        if len(self._queue) >= PEER_EVENTS_QUEUE_MAX:
+    def _post_of_peer(self, peer: PeerKey, event: Event) -> None:
+        """What this node found out of a peer's link, in its place among the peer's frames."""
+        if not self._stopping:
+            self._inboxes.put(peer, event)
+            self._wake.set()
+
+    def _post_from_peer(self, kind: Kind, peer: PeerKey, data: bytes) -> None:
+        """What peers cause is bounded: beyond a peer's bound it is dropped, and heals as a lost frame would."""
+        if self._stopping:
+            return
+        if not self._inboxes.offer(peer, (kind, peer, data), len(data)):
             self.events_dropped += 1
             return
-        self._post(event)
+        self._wake.set()
 
     # --- LinkObserver ---------------------------------------------------------------------------
 
     def link_up(self, up: LinkUp) -> None:
-        self._post(
+        self._post_of_peer(
+            up.peer,
             PeerConnected(
                 up.peer, up.local_key, up.is_relay, up.inbound, up.clock_offset_seconds, up.round_trip_seconds
-            )
+            ),
         )
 
     def link_down(self, peer: PeerKey, error: LinkError) -> None:
-        self._post(PeerDisconnected(peer, _reason(error), _retry_after(error)))
+        self._post_of_peer(peer, PeerDisconnected(peer, _reason(error), _retry_after(error)))
 
     def dial_failed(self, peer: PeerKey, error: LinkError) -> None:
-        self._post(DialFailed(peer, _reason(error), _retry_after(error)))
+        self._post_of_peer(peer, DialFailed(peer, _reason(error), _retry_after(error)))
 
     def frame_received(self, peer: PeerKey, frame: bytes) -> None:
-        try:
-            decoded = FRAMES.decode(frame)
-        except MalformedInput as error:
-            self._post_from_peer(FrameMalformed(peer, error.detail))
-            return
-        self._post_from_peer(FrameReceived(peer, decoded))
+        self._post_from_peer(Kind.FRAME, peer, frame)
 
     def pulse_received(self, peer: PeerKey, pulse: bytes) -> None:
-        try:
-            decoded = PULSES.decode(pulse)
-        except MalformedInput as error:
-            self._post_from_peer(FrameMalformed(peer, error.detail))
-            return
-        self._post_from_peer(PulseReceived(peer, decoded))
+        self._post_from_peer(Kind.PULSE, peer, pulse)
 
     def link_writable(self, peer: PeerKey) -> None:
-        self._post(PeerWritable(peer))
+        self._post_of_peer(peer, PeerWritable(peer))
+
+
+def _decoded(kind: Kind, peer: PeerKey, data: bytes) -> Event:
+    try:
+        if kind is Kind.FRAME:
+            return FrameReceived(peer, FRAMES.decode(data))
+        return PulseReceived(peer, PULSES.decode(data))
+    except MalformedInput as error:
+        return FrameMalformed(peer, error.detail)
 
 
 def _reason(error: LinkError) -> str:

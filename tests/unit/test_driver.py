@@ -20,9 +20,10 @@ from railgun.core.events import (
     ended_idle,
 )
 from railgun.errors import ClosedByPeer, ClosedLocally, LinkError, LinkLost, RefusalCode, StoreError
-from railgun.limits import PEER_EVENTS_QUEUE_MAX
+from railgun.limits import PEER_EVENT_BYTES_QUEUE_MAX, PEER_EVENTS_QUEUE_MAX, PEER_EVENTS_SURE
 from railgun.ports import Links, Write
 from railgun.runtime.driver import Driver
+from railgun.runtime.inboxes import EVENTS_PER_VISIT
 from railgun.runtime.system import SystemClock
 from railgun.types import PeerKey, RelayContact, Tag
 from railgun.wire.frames import FRAMES, Unsubscribe
@@ -183,8 +184,53 @@ async def test_timers_carry_their_generation() -> None:
     assert fired == TimerFired(7)
 
 
-async def test_what_peers_cause_is_bounded() -> None:
+async def test_a_flooding_peer_loses_its_own_frames_and_delays_nobody_else_s() -> None:
+    """Posted before the driver runs, so that everything waits at once; the honest peer comes last."""
+    machine, diary = Scripted(), Diary()
     driver = Driver(clock=SystemClock(), store=None, notify=lambda _: None)
-    for _ in range(PEER_EVENTS_QUEUE_MAX + 5):
-        driver.frame_received(PEER, b"\xff")
-    assert driver.events_dropped == 5
+    honest = PeerKey(b"h" * 32)
+    encoded = FRAMES.encode(FRAME)
+    for _ in range(PEER_EVENTS_QUEUE_MAX * 2):
+        driver.frame_received(PEER, encoded)
+    flood_dropped = driver.events_dropped
+    for _ in range(PEER_EVENTS_SURE):
+        driver.frame_received(honest, encoded)
+    assert flood_dropped >= PEER_EVENTS_QUEUE_MAX
+    assert driver.events_dropped == flood_dropped
+    links: Links = diary
+    task = asyncio.create_task(driver.run(machine, links))
+    async with asyncio.timeout(10):
+        while (
+            sum(event.peer == honest for event in machine.events if isinstance(event, FrameReceived)) < PEER_EVENTS_SURE
+        ):
+            machine.changed.clear()
+            await machine.changed.wait()
+    seen = [event.peer for event in machine.events if isinstance(event, FrameReceived)]
+    driver.stop()
+    await asyncio.wait([task])
+    # Served in turn: the flood got no more than as many again, and a visit's worth, before the honest peer was done.
+    last = max(index for index, peer in enumerate(seen) if peer == honest)
+    assert seen[: last + 1].count(PEER) <= PEER_EVENTS_SURE + EVENTS_PER_VISIT
+
+
+async def test_large_frames_are_bounded_by_their_bytes() -> None:
+    driver = Driver(clock=SystemClock(), store=None, notify=lambda _: None)
+    size = 65_000
+    for _ in range(PEER_EVENTS_QUEUE_MAX // 2):
+        driver.frame_received(PEER, bytes(size))
+    taken = PEER_EVENTS_QUEUE_MAX // 2 - driver.events_dropped
+    assert taken * size <= PEER_EVENT_BYTES_QUEUE_MAX / 2 + size
+    before = driver.events_dropped
+    driver.frame_received(PeerKey(b"h" * 32), bytes(size))
+    assert driver.events_dropped == before
+
+
+async def test_what_is_found_out_of_a_link_keeps_its_place_among_the_peer_s_frames() -> None:
+    machine = Scripted()
+    async with running(machine, Diary()) as driver:
+        for _ in range(20):
+            driver.frame_received(PEER, FRAMES.encode(FRAME))
+        driver.link_down(PEER, LinkLost("silence"))
+        await machine.saw(PeerDisconnected)
+    kinds = [type(event) for event in machine.events if isinstance(event, (FrameReceived, PeerDisconnected))]
+    assert kinds == [FrameReceived] * 20 + [PeerDisconnected]
