@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from railgun import Room
 from railgun.runtime.system import SystemClock
-from tests.support.api_lab import WAIT_SECONDS, lab, network_of, texts_of
+from tests.support.api_lab import WAIT_SECONDS, lab, network_of, texts_of, whole_history
 
 EPOCH_SECONDS, OVERLAP_SECONDS = 10, 2
 SAID = "this machine's clock is off"
+
+
+@pytest.mark.slow
+async def test_skew_up_to_half_the_overlap_is_harmless_uncorrected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two relays are too few to correct a clock by: the windows alone carry two boundaries, with the extremes."""
+    network = network_of(EPOCH_SECONDS, OVERLAP_SECONDS)
+    half = 0.95 * OVERLAP_SECONDS / 2
+    async with lab(tmp_path, relays=2, network=network) as net:
+        anna = await net.connect("anna", SystemClock(half))
+        bert = await net.connect("bert", SystemClock(-half))
+        cara = await net.connect("cara")
+        peers = (anna, bert, cara)
+        rooms = await net.room_of(*peers)
+        before = [peer.status().rooms[0].epochs_seen for peer in peers]
+        over = asyncio.create_task(
+            cara.wait_until(
+                lambda: all(
+                    peer.status().rooms[0].epochs_seen >= seen + 2 for peer, seen in zip(peers, before, strict=True)
+                ),
+                3 * EPOCH_SECONDS + WAIT_SECONDS,
+            )
+        )
+
+        async def talk(room: Room, name: str) -> list[str]:
+            said: list[str] = []
+            while not over.done() or len(said) < 20:
+                said.append(f"{name} {len(said)}")
+                await room.send(said[-1])
+                await asyncio.wait([over], timeout=0.1)
+            return said
+
+        said = await asyncio.gather(*(talk(room, name) for room, name in zip(rooms, "abc", strict=True)))
+        assert await over
+        for index, room in enumerate(rooms):
+            expected = [text for other, texts in enumerate(said) if other != index for text in texts]
+            assert sorted(await texts_of(room, len(expected))) == sorted(expected)
+            assert [message.text for message in whole_history(room) if message.is_own] == said[index]
+        assert all(peer.status().clock_correction_seconds == 0 for peer in peers)
+        assert SAID not in caplog.text
 
 
 @pytest.mark.parametrize("skew_seconds", [-200.0, -25.0, 25.0, 200.0])

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from railgun import Message, NetworkKind, NetworkParameters, Peer, Room
+from railgun.limits import HISTORY_PAGE_MAX
 from railgun.links.pool import ListenAt
 from railgun.ports import Clock
 from railgun.runtime.identity import create_member_profile
@@ -108,6 +109,14 @@ async def texts_of(room: Room, count: int, timeout_seconds: float = WAIT_SECONDS
         while len(found) < count:
             found.append(await anext(reader))
     return [message.text for message in found]
+
+
+def whole_history(room: Room) -> list[Message]:
+    """All messages, oldest first, page by page: a single page leaves the oldest out once a room has more."""
+    found: list[Message] = []
+    while page := room.history(HISTORY_PAGE_MAX, before=found[0].message_id if found else None):
+        found = page + found
+    return found
 
 
 async def hears(room: Room, text: str) -> None:
