@@ -6,6 +6,8 @@ kept, secrets. Spec: docs/spec/rooms.md, "Resolution".
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -216,7 +218,7 @@ class _Grants:
         self._standing = standing
         self._schedule = schedule
         self._adds: dict[DeviceKey, StoredEntry] = {creation.author: creation}
-        self._edges: dict[DeviceKey, list[DeviceKey]] = {}
+        self._edges: dict[DeviceKey, list[StoredEntry]] = {}
         self._named: dict[bytes, list[tuple[DeviceKey, InviteEntry]]] = {}
         self._users: dict[bytes, dict[DeviceKey, int]] = {}
         self._waiting: dict[bytes, list[StoredEntry]] = {}
@@ -226,7 +228,7 @@ class _Grants:
         self._vouch(creation, creation.author)
         while self._unread:
             self._read(self._unread.pop())
-        self.distances = self._measure(creation.author)
+        self.distances = self._measure(creation.author, creation.entry.time)
 
     def member(self, device: DeviceKey) -> Member:
         """A device that was let in, by the smallest of the entries that did so."""
@@ -289,7 +291,7 @@ class _Grants:
         entry = stored.entry
         if not isinstance(entry, AddEntry):
             return
-        self._edges.setdefault(entry.author, []).append(entry.device)
+        self._edges.setdefault(entry.author, []).append(stored)
         if own_root(stored) is None or entry.author in self._standing.admins:
             self._vouch(stored, entry.device)
         if entry.request is not None:
@@ -301,16 +303,55 @@ class _Grants:
         if held is None or (isinstance(held.entry, AddEntry) and stored.hash < held.hash):
             self._adds[entry.device] = stored
 
-    def _measure(self, creator: DeviceKey) -> dict[DeviceKey, int]:
-        """Distances from the creator; beyond ROOM_DEVICES_MAX the farthest devices do not count."""
+    def _measure(self, creator: DeviceKey, created: int) -> dict[DeviceKey, int]:
+        """Distances from the creator, of those who have a place."""
+        placed = self._first_in(creator, created)
         found = {creator: 0}
-        level: list[DeviceKey] = [creator]
+        level = [creator]
         while level:
             distance = found[level[0]] + 1
-            reached = {device for author in level for device in self._edges.get(author, ())}
-            level = sorted(device for device in reached if device not in found)[: ROOM_DEVICES_MAX - len(found)]
+            reached = {_added(stored) for author in level for stored in self._edges.get(author, ())}
+            level = sorted(device for device in reached if device in placed and device not in found)
             found.update((device, distance) for device in level)
         return found
+
+    def _first_in(self, creator: DeviceKey, created: int) -> set[DeviceKey]:
+        """Who was there first: ROOM_DEVICES_MAX devices that are in, and those that were and are out.
+
+        A device is in since the latest of the times of its add, of the entries before that in its author's chain, and
+        since when the author itself is in. So whoever comes late cannot be before those who were there, whatever times
+        it writes and keys it makes. Of several adds the earliest; on a tie the fewer grants from the creator, then the
+        smaller number in the author's chain, then the smaller hash.
+        """
+        placed: set[DeviceKey] = set()
+        places = ROOM_DEVICES_MAX
+        waiting: list[tuple[int, int, int, bytes, DeviceKey]] = [(created, 0, 0, b"", creator)]
+        while waiting:
+            since, grants, _, _, device = heapq.heappop(waiting)
+            is_in = not self._is_gone(device)
+            if device in placed or (is_in and not places):
+                continue
+            placed.add(device)
+            places -= is_in
+            by_number = list(itertools.accumulate((item.entry.time for item in self._chain(device)), max))
+            for stored in self._edges.get(device, ()):
+                entry_since = max(since, by_number[stored.number - 1])
+                heapq.heappush(waiting, (entry_since, grants + 1, stored.number, stored.hash, _added(stored)))
+        return placed
+
+    def _chain(self, device: DeviceKey) -> tuple[StoredEntry, ...]:
+        return self._standing.chains.of(device)
+
+    def _is_gone(self, device: DeviceKey) -> bool:
+        chain = self._chain(device)
+        return device in self._standing.pins or bool(chain and isinstance(chain[-1].entry, LeaveEntry))
+
+
+def _added(stored: StoredEntry) -> DeviceKey:
+    """The device that an add lets in."""
+    if not isinstance(stored.entry, AddEntry):
+        raise ValueError("only add entries are grants")
+    return stored.entry.device
 
 
 def _left(devices: Iterable[DeviceKey], standing: Standing) -> tuple[DeviceKey, ...]:

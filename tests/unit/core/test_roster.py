@@ -35,7 +35,7 @@ SEED = b"i" * 32
 
 def names(state: RosterState) -> set[str]:
     by_key = {device.key: device.name for device in (ANNA, BERT, CARA, DORA, EMIL)}
-    return {by_key[key] for key in state.devices}
+    return {by_key.get(key, key.hex()) for key in state.devices}
 
 
 def merged(*rosters: Roster) -> RosterState:
@@ -417,6 +417,36 @@ def test_at_most_so_many_devices_and_admins_count(monkeypatch: pytest.MonkeyPatc
     state = roster.state(r.DAY)
     assert names(state) == {"anna", "bert", "cara"}
     assert set(state.admins) == {ANNA.key, BERT.key}
+
+
+def test_a_latecomer_with_small_keys_pushes_nobody_out_of_a_full_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railgun.core.roster_state.ROOM_DEVICES_MAX", 4)
+    sybils = sorted((r.Device(f"sybil {index}") for index in range(12)), key=lambda device: device.key)
+    roster = r.new_roster(ANNA)
+    r.add(roster, ANNA, BERT, time=r.NOON + 10)
+    r.invite(roster, BERT, SEED, uses=100)
+    r.add_by_invite(roster, BERT, CARA, SEED, time=r.NOON + 20)  # farther from the creator than the latecomer
+    r.add(roster, ANNA, DORA, time=r.NOON + 30)
+    # Dora is the last who has a place, and claims to have let in others before everyone else was there.
+    for device in sybils:
+        r.add_by_invite(roster, DORA, device, SEED, time=r.NOON - 1)
+    assert names(roster.state(r.DAY)) == {"anna", "bert", "cara", "dora"}
+    assert merged(roster) == roster.state(r.DAY)
+
+
+def test_places_go_by_who_was_first_and_those_of_the_gone_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railgun.core.roster_state.ROOM_DEVICES_MAX", 3)
+    roster = r.new_roster(ANNA)
+    r.add(roster, ANNA, BERT, time=r.NOON + 10)
+    r.add(roster, ANNA, CARA, time=r.NOON + 20)
+    r.add(roster, ANNA, DORA, time=r.NOON + 5)  # her clock went back: what she says later is not earlier
+    r.add(roster, ANNA, EMIL, time=r.NOON + 40)
+    assert names(roster.state(r.DAY)) == {"anna", "bert", "cara"}
+    r.leave(roster, BERT)
+    assert names(roster.state(r.DAY)) == {"anna", "cara", "dora"}
+    r.remove(roster, ANNA, CARA)
+    assert names(roster.state(r.DAY)) == {"anna", "dora", "emil"}
+    assert merged(roster) == roster.state(r.DAY)
 
 
 def test_secrets_stay_out_of_repr() -> None:
