@@ -54,6 +54,7 @@ from railgun.wire.content import (
     PLAINTEXT_BYTES_MAX,
     Content,
     HeadsContent,
+    OwnRoomsContent,
     PartContent,
     ReactionContent,
     RosterContent,
@@ -71,7 +72,7 @@ from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest
 MESSAGES: Final = "messages"
 _HEADS_KEY: Final = b"h"
 _WAITING_KEY: Final = b"w"
-NOT_KEPT: Final = (TypingContent, RosterContent, HeadsContent, WantContent)
+NOT_KEPT: Final = (TypingContent, RosterContent, HeadsContent, WantContent, OwnRoomsContent)
 """Contents that are acted on and are no part of the history."""
 NOT_A_HEAD: Final = (ReactionContent, *NOT_KEPT)
 

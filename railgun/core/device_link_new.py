@@ -75,16 +75,16 @@ class NewDeviceLink(LinkEnd):
         device: NewDevice,
         network: NetworkParameters,
         sessions: Sessions,
-        keep_certificate: Callable[[bytes], Sequence[Write]],
+        keep: Callable[[Grant], Sequence[Write]],
         *,
         now: float,
         wall: float,
     ) -> None:
-        """``keep_certificate``: the rows that keep this device's certificate."""
+        """``keep``: the rows that keep this device's certificate, and which room is the person's devices'."""
         super().__init__(link, network, now)
         self._device = device
         self._sessions = sessions
-        self._keep_certificate = keep_certificate
+        self._keep = keep
         self._sas = sessions.sas_new()
         self._hello = self._make_hello(int(wall))
         self._hash = hello_hash(LINK_BODIES.encode(self._hello))
@@ -159,7 +159,7 @@ class NewDeviceLink(LinkEnd):
             for room in grant.rooms
         )
         mac = self._mac(CONSENT_LABEL, mac_content(time, list(signatures)))
-        outcome = RoomOutcome(list(self._keep_certificate(grant.certificate)))
+        outcome = RoomOutcome(list(self._keep(grant)))
         outcome.notifications.append(DeviceCertified(self.room_id, grant.certificate))
         outcome.add(self._say((LinkConsent(self._hash, time, signatures, mac),), now))
         if not grant.rooms:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from railgun.crypto.identity import device_identity, issue_certificate, root_identity
+from railgun.crypto.identity import RootIdentity, device_identity, issue_certificate, root_identity
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import MalformedInput, StoreError, UsageError
 from railgun.ports import Clock, Entropy, Sessions, Store, Write
@@ -95,6 +95,17 @@ def create_member_profile(
         raise UsageError(f"a name has at most {NAME_CHARACTERS_MAX} printable characters")
     writes = create_identity(entropy, clock, VodozemacSessions(), name)
     create_profile(path, ProfileKind.MEMBER, entropy, passphrase=passphrase, key_file=key_file, initial_writes=writes)
+
+
+def load_root(store: Store) -> RootIdentity | None:
+    """The person's root, where this profile holds it: the one that made the person does, a linked one does not."""
+    seed = store.get(TABLE, _ROOT)
+    return None if seed is None else root_identity(seed)
+
+
+def linked_writes(certificate: bytes) -> tuple[Write, ...]:
+    """This device is the person's whose root signed ``certificate`` (encoded): its own root goes."""
+    return (Write(TABLE, _CERTIFICATE, certificate), Write(TABLE, _ROOT, None))
 
 
 def load_identity(store: Store) -> MemberIdentity:

@@ -111,13 +111,14 @@ def load_rooms(store: Store, tools: RoomTools, certificate: bytes, now: float) -
             if row.status is RoomStatus.JOINING:
                 joining.append(JoiningRoom(tools, parse_invite(row.invite), certificate))
             elif row.status is RoomStatus.MEMBER:
-                members.append(_load_member(store, tools, room_id, now))
+                members.append(load_member(store, tools, room_id, now))
         except RailGunError as error:
             damaged.append((room_id, str(error)))
     return LoadedRooms(tuple(members), tuple(joining), tuple(damaged))
 
 
-def _load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> MemberRoom:
+def load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> MemberRoom:
+    """One room that this device is in. Raises StoreError, MalformedInput where its rows are damaged."""
     roster = Roster.load(room_id, store.load("roster_entries", room_id))
     if not roster.is_known:
         raise StoreError("the room's first entry is gone: restore the profile from a backup")

@@ -24,6 +24,8 @@ from railgun.ports import Clock, Entropy
 from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import contact_writes, load_contacts, load_network, network_write
+from railgun.runtime.peer_devices import PeerDevices
+from railgun.runtime.peer_people import PeerPeople
 from railgun.runtime.peer_prekeys import PrekeyKeeper
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
@@ -55,6 +57,10 @@ class Peer:
         self.shared = PeerState(profile, identity, network, bootstrap, clock, entropy, cover, self._notified)
         self._prekeys = PrekeyKeeper(self.shared)
         self._rooms = PeerRooms(self.shared, lambda mail: Room(self, mail))
+        self.devices = PeerDevices(self.shared, self._rooms, self._rooms.add_bootstrap)
+        """This person's other devices."""
+        self.people = PeerPeople(self.shared)
+        """Whom this person has verified."""
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
 
@@ -86,6 +92,7 @@ class Peer:
         await shared.driver.call(lambda _: (None, []))
         self._tasks.start("prekeys", self._prekeys.run())
         self._rooms.load()
+        self._tasks.start("devices", self.devices.run())
 
     async def aclose(self) -> None:
         """Remember relays, say goodbye, close the profile. Idempotent; every call waits for the end.
@@ -123,6 +130,7 @@ class Peer:
 
     def _end_waiting(self, error: RailGunError | None) -> None:
         self._rooms.close(error)
+        self.devices.close(error)
         self._changed.set()
 
     async def __aenter__(self) -> Peer:
@@ -150,9 +158,7 @@ class Peer:
 
     def known_contacts(self) -> tuple[RelayContact, ...]:
         """Relays to start from, linked ones first."""
-        ads = [ad for ad in self.machine.directory.directory.newest_ads() if ad.expires > ad.issued]
-        ads.sort(key=lambda ad: not self.machine.connector.is_linked(ad.node_key))
-        return tuple(ad.contact() for ad in ads) or self.shared.bootstrap
+        return self._rooms.contacts()
 
     def _remember_relays(self) -> None:
         known = self.known_contacts()
@@ -257,7 +263,7 @@ class Peer:
     def status(self) -> PeerStatus:
         """What is going on, at this moment."""
         return member_status(
-            self.machine, self.identity.device_key, self.network, self._rooms.epochs_seen, self.shared.wall()
+            self.machine, self.identity.device_key, self.network, self._rooms.shown(), self.shared.wall()
         )
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
@@ -294,7 +300,8 @@ class Peer:
                         offset_seconds=round(offset, 1),
                     )
             case _:
-                self._rooms.notified(notification)
+                if not self.devices.notified(notification):
+                    self._rooms.notified(notification)
 
 
 async def open_peer(

@@ -21,7 +21,7 @@ from railgun.crypto.network_ids import network_id
 from railgun.errors import DiscoveryError, NotMember, RailGunError, UsageError
 from railgun.limits import ROOMS_MAX
 from railgun.runtime.logs import Log
-from railgun.runtime.member_store import forget_room_writes, load_rooms
+from railgun.runtime.member_store import forget_room_writes, load_member, load_rooms
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.room import Room
 from railgun.runtime.room_mail import OUT, RoomMail
@@ -45,6 +45,8 @@ class PeerRooms:
         self._mail: dict[RoomId, RoomMail] = {}
         self._joined: dict[RoomId, asyncio.Future[None]] = {}
         self.epochs_seen: dict[RoomId, int] = {}
+        self.own: RoomId | None = None
+        """The room of this person's devices, which nobody is shown; set by `PeerDevices` alone."""
 
     def __len__(self) -> int:
         return len(self._mail)
@@ -139,7 +141,7 @@ class PeerRooms:
             waiting = self._joined[invite.room] = asyncio.get_running_loop().create_future()
         asking = state.machine.rooms.get(invite.room)
         if not isinstance(asking, JoiningRoom) or asking.invite.seed != invite.seed:
-            self._ask_for(invite, link)
+            self.ask_for(invite, link)
         try:
             await asyncio.wait_for(asyncio.shield(waiting), timeout)
         except TimeoutError:
@@ -149,19 +151,20 @@ class PeerRooms:
             ) from None
         return self.room(invite.room)
 
-    def _ask_for(self, invite: Invite, link: str) -> None:
+    def ask_for(self, invite: Invite, link: str) -> None:
+        """Ask to be let in, until somebody answers; `join` waits for that as well."""
         state = self._state
         state.driver.act(lambda _: (None, state.machine.remove_room(invite.room)))
         room = JoiningRoom(state.tools, invite, state.certificate)
         self.epochs_seen[invite.room] = 0
         for contact in invite.contacts:
-            self._add_bootstrap(contact)
+            self.add_bootstrap(contact)
         row = room_write(invite.room, RoomRow(RoomStatus.JOINING, int(state.wall()), link.strip()))
         state.add(room, RoomOutcome([row]))
 
     def all(self) -> list[Room]:
         """See `Peer.rooms`."""
-        found = [self.room(room_id) for room_id in self._mail]
+        found = [self.room(room_id) for room_id in self._mail if room_id != self.own]
         return sorted(found, key=lambda room: (room.name, room.room_id))
 
     def room(self, name_or_id: str | RoomId) -> Room:
@@ -170,14 +173,13 @@ class PeerRooms:
         if isinstance(name_or_id, bytes):
             fits = [room_id for room_id in self._mail if room_id == name_or_id]
         else:
-            fits = [
-                room_id for room_id in self._mail if state.member_room(room_id).state(state.wall()).name == name_or_id
-            ]
+            shown = [room_id for room_id in self._mail if room_id != self.own]
+            fits = [room_id for room_id in shown if state.member_room(room_id).state(state.wall()).name == name_or_id]
             if not fits and len(name_or_id) >= 8:
-                fits = [room_id for room_id in self._mail if room_id.hex().startswith(name_or_id.lower())]
+                fits = [room_id for room_id in shown if room_id.hex().startswith(name_or_id.lower())]
         if not fits:
-            shown = name_or_id if isinstance(name_or_id, str) else name_or_id.hex()[:16]
-            raise NotMember(f"no room {shown!r} here; `railgun room list` shows those that are")
+            asked = name_or_id if isinstance(name_or_id, str) else name_or_id.hex()[:16]
+            raise NotMember(f"no room {asked!r} here; `railgun room list` shows those that are")
         if len(fits) > 1:
             raise UsageError(f"{len(fits)} rooms are called {name_or_id!r}; name one by the start of its id")
         return self._view(self._mail[fits[0]])
@@ -206,7 +208,28 @@ class PeerRooms:
             waiting.set_exception(NotMember("the request to join was taken back"))
             waiting.exception()
 
-    def _add_bootstrap(self, contact: RelayContact) -> None:
+    def serve_linked(self, room_id: RoomId) -> None:
+        """A room whose rows came from another device of this person. Idempotent."""
+        state = self._state
+        if room_id in state.machine.rooms:
+            return
+        member = load_member(state.store, state.tools, room_id, state.clock.monotonic())
+        self._serve(room_id)
+        state.add(member, member.resume())
+
+    def shown(self) -> dict[RoomId, int]:
+        """`epochs_seen` of the rooms that people are shown."""
+        return {room_id: count for room_id, count in self.epochs_seen.items() if room_id != self.own}
+
+    def contacts(self) -> tuple[RelayContact, ...]:
+        """Relays to start from, linked ones first."""
+        machine = self._state.machine
+        ads = [ad for ad in machine.directory.directory.newest_ads() if ad.expires > ad.issued]
+        ads.sort(key=lambda ad: not machine.connector.is_linked(ad.node_key))
+        return tuple(ad.contact() for ad in ads) or self._state.bootstrap
+
+    def add_bootstrap(self, contact: RelayContact) -> None:
+        """Another relay to start from."""
         self._state.driver.act(lambda now: (None, self._state.machine.add_bootstrap(contact, now)))
 
     def _check_room_for_room(self) -> None:

@@ -9,10 +9,10 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from railgun.core import room_port
 from railgun.core.assembly import build_client
 from railgun.core.cover import CoverOptions
 from railgun.core.effects import Notification
-from railgun.core.joining import JoiningRoom
 from railgun.core.room import MemberRoom
 from railgun.core.room_port import RoomOutcome
 from railgun.crypto.network_ids import network_id
@@ -78,6 +78,7 @@ class PeerState:
         """Change fields of the identity, and what rooms take from it; call `MemberRoom.use_tools` afterwards."""
         self.identity = dataclasses.replace(self.identity, **changes)  # type: ignore[arg-type]
         self.tools = room_tools(self.identity, self.network, self.entropy)
+        self.certificate = CERTIFICATES.encode(self.identity.certificate)
 
     def check_usable(self) -> None:
         """Raises UsageError once this is closed, and what ended it once it has failed."""
@@ -91,11 +92,11 @@ class PeerState:
         now = self.clock.monotonic()
         return self.machine.wall(now) if self.machine.clock.was_read else self.clock.wall()
 
-    def add(self, room: MemberRoom | JoiningRoom, first: RoomOutcome) -> None:
+    def add(self, room: room_port.Room, first: RoomOutcome) -> None:
         """Serve a room, and carry out what it wants first."""
         self.driver.act(lambda now: (None, [*self.machine.add_room(room, now), *self.machine.apply(room, first, now)]))
 
-    def apply(self, room: MemberRoom | JoiningRoom, outcome: RoomOutcome) -> None:
+    def apply(self, room: room_port.Room, outcome: RoomOutcome) -> None:
         """Carry out at once what a call on a room's machine answered."""
         self.driver.act(lambda now: (None, self.machine.apply(room, outcome, now)))
 

@@ -16,10 +16,13 @@ from railgun.errors import MalformedInput
 from railgun.limits import (
     CONTENT_BYTES_MAX,
     CONTENT_PARTS_MAX,
+    DEVICE_NAME_BYTES_MAX,
     EMOJI_BYTES_MAX,
     FILE_NAME_BYTES_MAX,
+    INVITE_LINK_CHARACTERS_MAX,
     MESSAGE_IDS_PER_CONTENT_MAX,
     MESSAGE_PARENTS_MAX,
+    OWN_ROOMS_PER_CONTENT_MAX,
     ROSTER_ENTRY_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
@@ -140,6 +143,16 @@ class WantContent:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRoomsContent:
+    """Between the devices of one person, in the room that is theirs alone: how the author is called, and invites to
+    rooms that others of them are not in yet. ``asks``: the author has just come and may lack some. Never kept."""
+
+    name: Annotated[str, Text(DEVICE_NAME_BYTES_MAX)]
+    asks: Annotated[bool, Bool()]
+    invites: Annotated[tuple[str, ...], Array(Text(INVITE_LINK_CHARACTERS_MAX), OWN_ROOMS_PER_CONTENT_MAX)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnsupportedContent:
     """Content of a type that this version does not know. ``data`` is all of it, type included."""
 
@@ -158,6 +171,7 @@ KnownContent: TypeAlias = (
     | RosterContent
     | HeadsContent
     | WantContent
+    | OwnRoomsContent
 )
 Content: TypeAlias = KnownContent | UnsupportedContent
 AnyContent: TypeAlias = Content | PartContent
@@ -176,6 +190,7 @@ CONTENT_TYPES: Final[dict[int, type]] = {
     8: RosterContent,
     9: HeadsContent,
     10: WantContent,
+    11: OwnRoomsContent,
 }
 _NUMBERS: Final = {cls: number for number, cls in CONTENT_TYPES.items()}
 

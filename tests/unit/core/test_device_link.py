@@ -71,7 +71,7 @@ class Linking:
             device,
             NETWORK,
             self.phone.tools.sessions,
-            lambda certificate: [Write("identity", b"certificate", certificate)],
+            lambda grant: [Write("identity", b"certificate", grant.certificate)],
             now=self.world.now,
             wall=self.world.wall,
         )
@@ -203,7 +203,7 @@ def test_somebody_between_the_two_shows_as_different_codes() -> None:
         NewDevice(eve.own, eve.record, eve.account.identity_key, "phone"),
         NETWORK,
         linking.phone.tools.sessions,
-        lambda certificate: [Write("identity", b"certificate", certificate)],
+        lambda grant: [Write("identity", b"certificate", grant.certificate)],
         now=linking.world.now,
         wall=linking.world.wall,
     )

@@ -1,0 +1,121 @@
+"""A person with several devices, on real sockets through relays: linked, told of rooms, revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from railgun import NotMember, Peer, Room, UsageError
+from railgun.runtime.identity import load_root
+from railgun.runtime.peer_devices import LinkCode, LinkResult
+from railgun.types import DeviceKey
+from tests.support.api_lab import WAIT_SECONDS, Lab, hears, lab, settled, texts_of
+
+
+async def link(old: Peer, new: Peer) -> tuple[LinkResult, LinkResult]:
+    """What two people with two screens do."""
+    new.devices.start_join(old.devices.start_link())
+    codes = await asyncio.gather(old.devices.code(WAIT_SECONDS), new.devices.code(WAIT_SECONDS))
+    assert codes[0].numbers == codes[1].numbers
+    results = await asyncio.gather(old.devices.confirm(WAIT_SECONDS), new.devices.confirm(WAIT_SECONDS))
+    return results[0], results[1]
+
+
+def own_devices(peer: Peer) -> set[DeviceKey]:
+    return {view.device_key for view in peer.devices.all()}
+
+
+async def linked_lab(net: Lab) -> tuple[Peer, Peer, Peer, Room]:
+    """Anna with a room that bert is in, and bert's phone, linked."""
+    anna, bert, phone = await net.connect("anna"), await net.connect("bert"), await net.connect("phone")
+    here, _ = await net.room_of(anna, bert)
+    old, new = await link(bert, phone)
+    assert (old.device, new.device) == (phone.identity.device_key, phone.identity.device_key)
+    assert old.missing == new.missing == ()
+    await settled(anna, here, 3)
+    await settled(phone, here, 3)
+    return anna, bert, phone, here
+
+
+async def test_a_linked_device_has_the_person_and_every_room_and_reads_from_then_on(tmp_path: Path) -> None:
+    async with lab(tmp_path) as net:
+        anna, bert, phone, here = await linked_lab(net)
+        assert phone.identity.root_key == bert.identity.root_key
+        assert load_root(phone.shared.store) is None
+        assert load_root(bert.shared.store) is not None
+        await here.send("to both of bert's")
+        await hears(bert.room("ops"), "to both of bert's")
+        await hears(phone.room("ops"), "to both of bert's")
+        await phone.room("ops").send("from the phone")
+        assert await texts_of(here, 1) == ["from the phone"]
+        # Nobody is shown the room of bert's devices, and each knows how the other is called.
+        assert [room.name for room in phone.rooms()] == ["ops"] == [room.name for room in bert.rooms()]
+        assert [view.name for view in phone.status().rooms] == ["ops"]
+        assert await phone.wait_until(lambda: len(phone.devices.all()) == 2, WAIT_SECONDS)
+        assert {view.name for view in bert.devices.all()} == {"bert", "phone"}
+        # It stays so after a start.
+        await phone.aclose()
+        phone = await net.connect("phone")
+        assert phone.identity.root_key == bert.identity.root_key
+        await here.send("after a start")
+        await hears(phone.room("ops"), "after a start")
+        with pytest.raises(UsageError, match="root key is not on this device"):
+            phone.devices.start_link()
+        with pytest.raises(UsageError, match="rooms of its own"):
+            anna.devices.start_join(bert.devices.start_link())
+
+
+async def test_rooms_that_one_device_joins_later_follow_to_the_others(tmp_path: Path) -> None:
+    async with lab(tmp_path) as net:
+        anna, bert, phone, _ = await linked_lab(net)
+        made = await anna.create_room("later", committee_size=3)
+        joined = await bert.join(made.invite())
+        await settled(phone, joined, 3)
+        await made.send("welcome, all of you")
+        await hears(phone.room("later"), "welcome, all of you")
+        # The other way round, and for a device that was away.
+        await bert.aclose()
+        own = await phone.create_room("of the phone", committee_size=3)
+        bert = await net.connect("bert")
+        await settled(bert, own, 2)
+        await own.send("now you are here")
+        await hears(bert.room("of the phone"), "now you are here")
+
+
+async def test_a_revoked_device_reads_and_says_nothing_more(tmp_path: Path) -> None:
+    async with lab(tmp_path) as net:
+        anna, bert, phone, here = await linked_lab(net)
+        there, hers = bert.room("ops"), phone.room("ops")
+        await here.send("before")
+        await hears(hers, "before")
+        revoked = bert.devices.revoke(phone.identity.device_key)
+        assert [one.reason for one in revoked] == [None, None]
+        assert own_devices(bert) == {bert.identity.device_key}
+        await settled(anna, here, 2)
+        await settled(bert, there, 2)
+        assert await phone.wait_until(lambda: not hers.is_member, WAIT_SECONDS)
+        await here.send("after")
+        await there.send("after, by bert")
+        await hears(there, "after")
+        await hears(here, "after, by bert")
+        assert [message.text for message in hers.history()] == ["before"]
+        with pytest.raises(NotMember):
+            await hers.send("may I")
+
+
+async def test_numbers_that_differ_grant_nothing(tmp_path: Path) -> None:
+    async with lab(tmp_path) as net:
+        bert, phone = await net.connect("bert"), await net.connect("phone")
+        root = phone.identity.root_key
+        phone.devices.start_join(bert.devices.start_link())
+        code = await bert.devices.code(WAIT_SECONDS)
+        assert isinstance(code, LinkCode)
+        assert code.name == "phone"
+        bert.devices.refuse()
+        with pytest.raises(UsageError, match="no link"):
+            await bert.devices.confirm(WAIT_SECONDS)
+        phone.devices.refuse()
+        assert phone.identity.root_key == root
+        assert own_devices(bert) == {bert.identity.device_key}
