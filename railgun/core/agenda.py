@@ -24,7 +24,8 @@ class Agenda:
         self._sequence = 0
         self._generation = 0
         self._armed_at: float | None = None
-        self._to_arm = False
+        self.to_arm = False
+        """Whether `arm` would do anything."""
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -35,7 +36,7 @@ class Agenda:
         self._deadlines[name] = (at, self._sequence)
         heapq.heappush(self._heap, (at, self._sequence, name))
         if self._armed_at is None or at < self._armed_at:
-            self._to_arm = True
+            self.to_arm = True
 
     def set_earlier(self, name: DeadlineName, at: float) -> None:
         """As `set`, unless the name is already due at or before ``at``."""
@@ -75,13 +76,13 @@ class Agenda:
     def fired(self) -> None:
         """The armed timer went off; `arm` will ask for the next."""
         self._armed_at = None
-        self._to_arm = True
+        self.to_arm = True
 
     def arm(self, out: Effects) -> None:
         """Ask for a timer at the earliest deadline, unless the standing one already serves."""
-        if not self._to_arm:
+        if not self.to_arm:
             return
-        self._to_arm = False
+        self.to_arm = False
         heap = self._heap
         while heap:
             standing = self._deadlines.get(heap[0][2])

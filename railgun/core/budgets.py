@@ -19,10 +19,13 @@ class TokenBucket:
 
     def take(self, count: float, now: float) -> bool:
         """Take ``count`` tokens, or none and return False."""
-        self._refill(now)
-        if self._tokens < count:
+        tokens = self._tokens + (now - self._updated_at) * self._per_second  # as `_refill`: this is called most
+        tokens = min(tokens, self._burst)
+        self._updated_at = now
+        if tokens < count:
+            self._tokens = tokens
             return False
-        self._tokens -= count
+        self._tokens = tokens - count
         return True
 
     def has(self, count: float, now: float) -> bool:

@@ -38,7 +38,7 @@ from railgun.core.events import (
     TimerFired,
     ended_idle,
 )
-from railgun.core.liveness import Liveness
+from railgun.core.liveness import PULSES, Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
@@ -152,7 +152,8 @@ class ClientMachine:
                     self._due(name, now, out)
         else:
             self._rare(event, now, out)
-        self.agenda.arm(out)
+        if self.agenda.to_arm:
+            self.agenda.arm(out)
         return out
 
     def _rare(self, event: Event, now: float, out: Effects) -> None:
@@ -230,10 +231,8 @@ class ClientMachine:
         self.directory.views_differ(peer, self.clock.directory_wall(now), now, out)
 
     def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
-        if name[0] == "pulse":
-            sequence = self.liveness.pulse_due(name[1], now)
-            if sequence is not None:
-                out.append(SendPulse(name[1], Pulse(sequence, 0, True, ())))
+        if name == PULSES:
+            self.liveness.pulses_due(now, out)
             return
         match name:
             case ("silence", peer):
@@ -334,7 +333,7 @@ class ClientMachine:
         for entry in pulse.numbers:
             tag = self.tags.get(entry.tag)
             if tag is not None:
-                tag.pulse(peer, entry.last_number, now)
+                tag.intake.pulse(NodeKey(peer), entry.last_number, now)
         if pulse.wants_echo:
             out.append(SendPulse(peer, Pulse(0, pulse.sequence, False, ())))
 

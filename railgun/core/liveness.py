@@ -1,24 +1,27 @@
 """Who is alive: pulses out, silence counted.
 
 Owns: which peers are watched, how often, and when silence means death (spec: links, liveness).
-Must not know: what anyone does about it.
+Must not know: what anyone does about a death, or what answers tell.
 
 Silence counts from the oldest unanswered pulse, never from the last sign of life: a peer of which
 nothing was asked owes nothing, and a machine that itself was asleep accuses nobody.
 
 Pulses leave on a grid of a quarter second, so that a node with many peers wakes a few times a second and not once
-for each of them.
+for each of them: all that leave at one moment stand behind one deadline, PULSES.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from railgun.core.agenda import Agenda, DeadlineName
+from railgun.core.effects import Effects, SendPulse
 from railgun.limits import DEAD_SECONDS, PROBE_SECONDS, PULSE_SECONDS, SUSPECT_SECONDS
 from railgun.types import PeerKey
+from railgun.wire.frames import Pulse
 
 GRID_SECONDS: Final = 0.25
 PATIENT_INTERVALS: Final = 1.25
@@ -26,6 +29,8 @@ PATIENT_INTERVALS: Final = 1.25
 ASLEEP_SECONDS: Final = 1.0
 """A deadline that comes so late means that this machine itself did not run: answers may wait unread."""
 _EPSILON: Final = 1e-6
+PULSES: Final[DeadlineName] = ("pulses",)
+"""The owner's agenda says when `Liveness.pulses_due` is to be asked."""
 
 
 @dataclass(slots=True)
@@ -36,13 +41,15 @@ class _Watch:
     asked_of_us_at: float
     """When the peer last sent anything but the answer to a pulse of ours."""
     sequence: int = 0
-    next_pulse_at: float = 0.0
+    """Of the last pulse sent."""
+    due_at: float = 0.0
+    """When to pulse next, or to see whether a pulse is owed."""
     oldest_unanswered_at: float | None = None
     is_suspect: bool = False
 
 
 class Liveness:
-    """Watches peers; the owner sends the pulses that `pulse_due` names and acts on the deaths."""
+    """Watches peers: sends pulses, and tells the owner who is dead."""
 
     def __init__(self, agenda: Agenda, own_key: PeerKey | None) -> None:
         """``own_key``: a relay's; of two relays the one with the smaller key asks. None for clients, which nobody
@@ -52,6 +59,11 @@ class Liveness:
         self._watches: dict[PeerKey, _Watch] = {}
         self._phase: float | None = None
         """Where this node's grid lies: at its first watch, so that not all nodes wake at once."""
+        self._sequence = 0
+        self._moments: list[float] = []
+        """A heap of the keys of `_due`."""
+        self._due: dict[float, list[PeerKey]] = {}
+        """Who is due at which moment; whose watch names another moment is stale there."""
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -62,14 +74,14 @@ class Liveness:
             self._phase = now % GRID_SECONDS
         standing = self._watches.get(peer)
         if standing is None:
-            self._watches[peer] = _Watch({user: interval_seconds}, interval_seconds, DEAD_SECONDS, now)
-            self._agenda.set(("pulse", peer), now)
+            watch = self._watches[peer] = _Watch({user: interval_seconds}, interval_seconds, DEAD_SECONDS, now)
+            self._plan(peer, watch, now)
             return
         standing.users[user] = interval_seconds
         before = standing.interval_seconds
         standing.interval_seconds = min(standing.users.values())
         if standing.interval_seconds < before:
-            self._agenda.set(("pulse", peer), now)
+            self._plan(peer, standing, now)
 
     def unwatch(self, peer: PeerKey, user: DeadlineName) -> None:
         """``user`` no longer cares; without users the peer is forgotten. Idempotent."""
@@ -84,8 +96,11 @@ class Liveness:
     def forget(self, peer: PeerKey) -> None:
         """The peer is gone. Idempotent."""
         if self._watches.pop(peer, None) is not None:
-            self._agenda.cancel(("pulse", peer))
             self._agenda.cancel(("silence", peer))
+            if not self._watches:
+                self._moments.clear()
+                self._due.clear()
+                self._agenda.cancel(PULSES)
 
     def is_suspect(self, peer: PeerKey) -> bool:
         """Whether it has not answered for SUSPECT_SECONDS."""
@@ -119,37 +134,71 @@ class Liveness:
             watch.oldest_unanswered_at = deadline - PROBE_SECONDS
             self._agenda.set_earlier(("silence", peer), deadline)
         watch.asked_of_us_at = -math.inf
-        self._agenda.set(("pulse", peer), now)
+        self._plan(peer, watch, now)
         return True
 
-    def pulse_due(self, peer: PeerKey, now: float) -> int | None:
-        """The sequence number of the pulse to send now, or None when none is owed."""
-        watch = self._watches.get(peer)
-        if watch is None:
-            return None
-        is_patient = self._own_key is not None and self._own_key > peer
-        if is_patient and watch.oldest_unanswered_at is None and watch.sequence:
+    def pulses_due(self, now: float, out: Effects) -> None:
+        """Send the pulses that are owed now; to be called when PULSES is due.
+
+        All that a relay sends at one moment are one pulse, encoded once. A client's are numbered a peer, so that
+        relays which compare them learn nothing.
+        """
+        shared: Pulse | None = None
+        moments = self._moments
+        while moments and moments[0] <= now:
+            moment = heapq.heappop(moments)
+            for peer in self._due.pop(moment):
+                watch = self._watches.get(peer)
+                if watch is None or watch.due_at != moment or not self._is_owed(peer, watch, now):
+                    continue
+                if self._own_key is None:
+                    watch.sequence += 1
+                    out.append(SendPulse(peer, Pulse(watch.sequence, 0, True, ())))
+                    continue
+                if shared is None:
+                    self._sequence += 1
+                    shared = Pulse(self._sequence, 0, True, ())
+                watch.sequence = self._sequence
+                out.append(SendPulse(peer, shared))
+        if moments:
+            self._agenda.set(PULSES, moments[0])
+
+    def _plan(self, peer: PeerKey, watch: _Watch, at: float) -> None:
+        """Have the peer looked at then, and no more at the moment that was planned before."""
+        watch.due_at = at
+        due = self._due.get(at)
+        if due is not None:
+            due.append(peer)
+            return
+        self._due[at] = [peer]
+        heapq.heappush(self._moments, at)
+        if self._moments[0] == at:
+            self._agenda.set(PULSES, at)
+
+    def _is_owed(self, peer: PeerKey, watch: _Watch, now: float) -> bool:
+        """Whether the peer is to be sent a pulse now; plans its next one, and a look at its silence."""
+        if watch.oldest_unanswered_at is None and watch.sequence and self._own_key is not None:
             quiet_until = watch.asked_of_us_at + PATIENT_INTERVALS * watch.interval_seconds
-            if now < quiet_until - _EPSILON:
-                self._agenda.set(("pulse", peer), self._on_grid(max(quiet_until, now) + GRID_SECONDS / 2))
-                return None
-        watch.sequence += 1
-        if watch.oldest_unanswered_at is not None and now > watch.next_pulse_at + ASLEEP_SECONDS:
+            if now < quiet_until - _EPSILON and self._own_key > peer:
+                self._plan(peer, watch, self._on_grid(max(quiet_until, now) + GRID_SECONDS / 2))
+                return False
+        if watch.oldest_unanswered_at is not None and now > watch.due_at + ASLEEP_SECONDS:
             watch.oldest_unanswered_at = now
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
-            if watch.dead_seconds < DEAD_SECONDS or watch.interval_seconds > PULSE_SECONDS:
+            if watch.dead_seconds < DEAD_SECONDS:
                 self._agenda.set(("silence", peer), now + min(watch.dead_seconds, PULSE_SECONDS))
+            elif watch.interval_seconds > PULSE_SECONDS:
+                self._agenda.set(("silence", peer), now + PULSE_SECONDS)
         elif not self._agenda.is_set(("silence", peer)):
             # Most pulses are answered before the next: only now is a look at the silence worth a deadline.
             look_at = watch.oldest_unanswered_at + min(watch.dead_seconds, SUSPECT_SECONDS)
             self._agenda.set(("silence", peer), max(now, look_at))
         if watch.dead_seconds == PROBE_SECONDS:
-            watch.next_pulse_at = now + PROBE_SECONDS / 2  # one of the two may be lost
+            self._plan(peer, watch, now + PROBE_SECONDS / 2)  # one of the two may be lost
         else:
-            watch.next_pulse_at = self._on_grid(now + watch.interval_seconds)
-        self._agenda.set(("pulse", peer), watch.next_pulse_at)
-        return watch.sequence
+            self._plan(peer, watch, self._on_grid(now + watch.interval_seconds))
+        return True
 
     def silence_due(self, peer: PeerKey, now: float) -> bool:
         """Whether the peer is dead; if it is merely suspect (see `is_suspect`), or has answered, watch on."""
@@ -166,7 +215,7 @@ class Liveness:
             later = deadline if watch.is_suspect else min(deadline, suspect_at)
             if watch.interval_seconds > PULSE_SECONDS and not watch.is_suspect:
                 # Rarely asked, and it does not answer: a pulse may be lost, so ask again.
-                self._agenda.set(("pulse", peer), now)
+                self._plan(peer, watch, now)
                 later = min(later, now + PULSE_SECONDS)
             self._agenda.set(("silence", peer), later)
             return False

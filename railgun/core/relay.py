@@ -9,6 +9,8 @@ Peer input never raises out of `handle`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from railgun.core.agenda import Agenda, DeadlineName
 from railgun.core.clock import EpochClock
 from railgun.core.connector import Connector
@@ -28,7 +30,7 @@ from railgun.core.events import (
     TurnEnded,
     ended_idle,
 )
-from railgun.core.liveness import Liveness
+from railgun.core.liveness import PULSES, Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import ClockCorrected
 from railgun.core.relay_frames import RelayFrames
@@ -116,7 +118,8 @@ class RelayMachine:
             self.tags.flush(now, out)
         else:
             self._rare(event, now, out)
-        self.agenda.arm(out)
+        if self.agenda.to_arm:
+            self.agenda.arm(out)
         return out
 
     def _rare(self, event: Event, now: float, out: Effects) -> None:
@@ -206,10 +209,8 @@ class RelayMachine:
     # --- deadlines ----------------------------------------------------------------------------
 
     def _due(self, name: DeadlineName, now: float, out: Effects) -> None:
-        if name[0] == "pulse":
-            sequence = self.liveness.pulse_due(name[1], now)
-            if sequence is not None:
-                out.append(SendPulse(name[1], Pulse(sequence, 0, True, ())))
+        if name == PULSES:
+            self.liveness.pulses_due(now, out)
             return
         match name:
             case ("silence", peer):
@@ -265,15 +266,16 @@ class RelayMachine:
     def _numbers(self, peer: RelayPeer) -> tuple[TagNumber, ...]:
         """The last numbers of the tags that a client is subscribed to; busy links take turns."""
         seats = self.tags.seats
-        tags = list(peer.tags)
-        if len(tags) > PULSE_TAGS_MAX:
-            start = peer.tags_told % len(tags)
-            tags = (tags[start:] + tags[:start])[:PULSE_TAGS_MAX]
+        tags: Iterable[Tag] = peer.tags
+        if len(peer.tags) > PULSE_TAGS_MAX:
+            every = list(peer.tags)
+            start = peer.tags_told % len(every)
+            tags = (every[start:] + every[:start])[:PULSE_TAGS_MAX]
             peer.tags_told += PULSE_TAGS_MAX
-        return tuple(
-            [
-                TagNumber(tag, seats[tag].store.last_number)
-                for tag in tags
-                if tag in seats and seats[tag].subscribers.has(peer.key)
-            ]
-        )
+        numbers = []
+        for tag in tags:
+            seat = seats.get(tag)
+            number = None if seat is None else seat.subscribers.number_for(peer.key)
+            if number is not None:
+                numbers.append(number)
+        return tuple(numbers)

@@ -108,7 +108,9 @@ class SeatExchanger:
         """A linked relay is to take part: tell it of the tag, again and again (ever less often) until it answers."""
         other = self._others.setdefault(seat, _Other())
         other.is_wanted = True
-        if not other.has_opened and now >= other.next_ask_at:
+        if other.has_opened:
+            return
+        if now >= other.next_ask_at:
             other.asked_at = now
             other.asks += 1
             out.append(SendFrame((PeerKey(seat),), SeatOpen(self._descriptor, seats_hash, True)))

@@ -15,7 +15,7 @@ from railgun.core.effects import Effects, SendFrame
 from railgun.core.tag_store import Held, TagStore
 from railgun.limits import IDS_PER_FRAME_MAX
 from railgun.types import PeerKey, Tag
-from railgun.wire.frames import Deliver, Digest, Subscribe, Subscribed, SubscriptionMode
+from railgun.wire.frames import Deliver, Digest, Subscribe, Subscribed, SubscriptionMode, TagNumber
 
 
 @dataclass(slots=True)
@@ -39,6 +39,7 @@ class SeatSubscribers:
         self._primaries: tuple[PeerKey, ...] = ()
         self._has_secondaries = False
         self._digests_due = False
+        self._told = TagNumber(tag, 0)
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -49,6 +50,15 @@ class SeatSubscribers:
 
     def has(self, peer: PeerKey) -> bool:
         return peer in self._subscribers
+
+    def number_for(self, peer: PeerKey) -> TagNumber | None:
+        """What a pulse to the peer repeats; None if it is no subscriber."""
+        if peer not in self._subscribers:
+            return None
+        last = self._store.last_number
+        if self._told.last_number != last:
+            self._told = TagNumber(self._tag, last)
+        return self._told
 
     def subscribe(self, peer: PeerKey, frame: Subscribe, seats_hash: bytes, out: Effects) -> None:
         """Answer, name all ids that the peer lacks, and (but for an audit) serve it from now on."""

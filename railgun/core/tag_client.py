@@ -333,9 +333,6 @@ class TagClient:
         self.publisher.refused(frame.ids, 1.0 if frame.retry_after_ms is None else wait, now)
         return []
 
-    def pulse(self, peer: PeerKey, last_number: int, now: float) -> None:
-        self.intake.pulse(NodeKey(peer), last_number, now)
-
     # --- sending ------------------------------------------------------------------------------
 
     def publish(self, envelope_id: EnvelopeId, envelope: bytes, reference: object, now: float, out: Effects) -> None:

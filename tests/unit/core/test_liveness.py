@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from railgun.core.agenda import Agenda
-from railgun.core.liveness import Liveness
+from railgun.core.effects import Effect, Effects, SendPulse
+from railgun.core.liveness import PULSES, Liveness
 from railgun.types import PeerKey
 
 SMALL, GREAT = PeerKey(bytes(32)), PeerKey(b"\xff" * 32)
@@ -34,12 +35,15 @@ class Run:
                 self.liveness.heard(self.peer, self.now, answer=True)
                 answer_due = False
             for name in self.agenda.take_due(self.now):
-                if name[0] == "pulse" and self.liveness.pulse_due(self.peer, self.now) is not None:
-                    self.pulses.append(self.now)
-                    if self.drop_next_pulses:
-                        self.drop_next_pulses -= 1
-                    else:
-                        answer_due = self.now < self.answers_until
+                if name == PULSES:
+                    sent: Effects = []
+                    self.liveness.pulses_due(self.now, sent)
+                    for _ in sent:
+                        self.pulses.append(self.now)
+                        if self.drop_next_pulses:
+                            self.drop_next_pulses -= 1
+                        else:
+                            answer_due = self.now < self.answers_until
                 elif name[0] == "silence" and self.liveness.silence_due(self.peer, self.now):
                     self.dead_at = self.dead_at or self.now
             self.now += 0.01
@@ -152,3 +156,31 @@ def test_a_machine_that_slept_accuses_nobody(interval: float) -> None:
     run.answers_until = run.now
     run.until(run.now + 20.0)
     assert run.dead_at is not None
+
+
+def _pulses_of(own_key: PeerKey | None, peers: list[PeerKey], now: float) -> list[SendPulse]:
+    liveness = Liveness(Agenda(), own_key)
+    for peer in peers:
+        liveness.watch(peer, USER, 1.0, now)
+    out: Effects = []
+    liveness.pulses_due(now, out)
+    return [effect for effect in out if isinstance(effect, SendPulse)]
+
+
+def test_a_relay_sends_all_its_peers_of_one_moment_one_pulse() -> None:
+    sent = _pulses_of(SMALL, [PeerKey(bytes([number]) * 32) for number in (1, 2, 3)], 5.0)
+    assert len(sent) == 3
+    assert len({id(effect.pulse) for effect in sent}) == 1
+
+
+def test_relays_that_compare_a_clients_pulses_find_no_common_number() -> None:
+    liveness, out = Liveness(Agenda(), None), list[Effect]()
+    first, second = PeerKey(b"1" * 32), PeerKey(b"2" * 32)
+    liveness.watch(first, USER, 1.0, 0.0)
+    for moment in range(5):
+        liveness.pulses_due(float(moment), out)
+    liveness.watch(second, USER, 1.0, 5.0)
+    out.clear()
+    liveness.pulses_due(5.0, out)
+    numbers = {effect.peer: effect.pulse.sequence for effect in out if isinstance(effect, SendPulse)}
+    assert numbers == {first: 6, second: 1}

@@ -111,7 +111,7 @@ def test_silence_is_death_and_is_told_too() -> None:
     while lab.now < 12.0 and not told:
         fired = lab.machine.agenda.take_due(lab.now)
         for name in fired:
-            if name[:1] in (("pulse",), ("silence",)):
+            if name[:1] in (("pulses",), ("silence",)):
                 out: list[Effect] = []
                 lab.machine._due(name, lab.now, out)
                 told += frames_to(out, client, SeatDown)
