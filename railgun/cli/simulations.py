@@ -1,16 +1,21 @@
-"""``railgun sim committee | rotation``: many peers in virtual time, on one core.
+"""``railgun sim committee | rotation | swarm``: many peers in virtual time, on one core.
 
 Owns: their options and output, which figures are promises. Must not know: how anything is simulated.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import os
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from railgun.cli.arguments import add_command, add_group, number, whole_number
 from railgun.cli.failures import Exit
+from railgun.errors import UsageError
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
@@ -23,6 +28,7 @@ def add(subparsers: Any) -> None:
     group = add_group(subparsers, "sim", "Simulations with the real machines, in virtual time.")
     _add_committee(group)
     _add_rotation(group)
+    _add_swarm(group)
 
 
 def _add_committee(group: Any) -> None:
@@ -58,6 +64,45 @@ def _add_rotation(group: Any) -> None:
     parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds give equal traces")
 
 
+def _add_swarm(group: Any) -> None:
+    parser = add_command(
+        group,
+        "swarm",
+        run_swarm,
+        "Many small networks, each with faults of its own: loss, partitions, crashes, skewed clocks, relays that lie. "
+        "Every violation is told in one line, with the command that shows it again. Exit status 1 if there is one.",
+    )
+    parser.add_argument("--seeds", type=seed_range, default="1..100", metavar="A..B", help="seeds, both included")
+    parser.add_argument(
+        "--byzantine", type=whole_number(0, 6), help="relays that lie, in every seed (with --committee)"
+    )
+    parser.add_argument(
+        "--committee", type=whole_number(3, 7), help="seats of a committee, 3 to 7; else each seed's own"
+    )
+    parser.add_argument("--break", dest="break_name", metavar="NAME", help="plant a bug, to see that it is found")
+    parser.add_argument(
+        "--trace",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write a readable timeline of the one seed to FILE, or else to standard error",
+    )
+    parser.add_argument(
+        "--processes", type=whole_number(1, 256), default=None, help="processes; by default one for each core"
+    )
+
+
+def seed_range(text: str) -> tuple[int, int]:
+    """``A..B``, or one seed alone."""
+    first, dots, last = text.partition("..")
+    if not first.isdecimal() or (dots and not last.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be A..B, two whole numbers from 0 on")
+    seeds = int(first), int(last if dots else first)
+    if seeds[0] > seeds[1] or seeds[1] > SEED_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}: A must be at most B, and both below 2^63")
+    return seeds
+
+
 def run_committee(context: Context) -> int:
     """``sim committee``."""
     from railgun.sim.committee import CommitteeScenario, simulate_committees
@@ -87,3 +132,25 @@ def run_rotation(context: Context) -> int:
     result = run_rotation(options, rotation_machines())
     context.printer.result(dataclasses.asdict(result))
     return Exit.BROKEN if result.lost or result.duplicated else Exit.KEPT
+
+
+def run_swarm(context: Context) -> int:
+    """``sim swarm``."""
+    from railgun.sim.swarm.plan import SwarmOptions
+    from railgun.sim.swarm.ranges import run_range, trace_one
+
+    given = context.arguments
+    first, last = given.seeds
+    options = SwarmOptions(byzantine=given.byzantine, committee_size=given.committee, break_name=given.break_name)
+    if given.trace is not None:
+        if first != last:
+            raise UsageError("--trace: one seed at a time, please")
+        if given.trace == "-":
+            trace_one(first, options, sys.stderr)
+        else:
+            with Path(given.trace).open("w") as stream:
+                trace_one(first, options, stream)
+    processes = given.processes or os.cpu_count() or 1
+    result = run_range(first, last, options, processes=processes, tell=context.printer.note)
+    context.printer.result(dataclasses.asdict(result))
+    return Exit.BROKEN if result.violations else Exit.KEPT

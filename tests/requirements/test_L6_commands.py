@@ -16,7 +16,7 @@ COMMANDS = [
     "init", "network create", "network show", "node", "room create", "room list", "room invite", "room members",
     "room remove", "room leave", "join", "send", "tail", "status", "committee", "demo", "bench fanout", "bench dht",
     "backup", "restore", "search",
-    "sim committee", "sim rotation", "config check",
+    "sim committee", "sim rotation", "sim swarm", "config check",
 ]  # fmt: skip
 
 

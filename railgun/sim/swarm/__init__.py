@@ -1,0 +1,1 @@
+"""Swarm testing: every seed draws its own network, its own faults, and must keep every promise."""

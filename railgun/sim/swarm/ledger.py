@@ -1,0 +1,81 @@
+"""Who said what to whom, and what became of it: the account that a swarm's run is judged by.
+
+Owns: messages, their readers, acknowledgements and deliveries by number. Must not know: machines, how messages travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message. ``view`` are the nodes that its sender meant; ``barred`` those that it knew to be put out."""
+
+    number: int
+    sender: str
+    room: str
+    sent_at: float
+    view: frozenset[str]
+    barred: frozenset[str]
+    message_id: bytes | None = None
+    acknowledged_at: float | None = None
+    delivered: dict[str, list[float]] = field(default_factory=dict)
+
+
+class SwarmLedger:
+    """Filled while a run goes on, judged when it is over."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.latencies_seconds: list[float] = []
+        self.put_out: set[str] = set()
+        """Members that were removed from their rooms."""
+        self._by_id: dict[bytes, Entry] = {}
+
+    def said(
+        self, number: int, sender: str, room: str, now: float, view: Collection[str], barred: Collection[str]
+    ) -> None:
+        """A message was handed to its sender's machine."""
+        self.entries[number] = Entry(number, sender, room, now, frozenset(view) - {sender}, frozenset(barred))
+
+    def prepared(self, number: int, message_id: bytes) -> None:
+        """It has its id."""
+        entry = self.entries[number]
+        entry.message_id = message_id
+        self._by_id[message_id] = entry
+
+    def acknowledged(self, message_id: bytes, now: float) -> int | None:
+        """Its sender's application was told that a majority holds it. Returns its number, if it is a message."""
+        entry = self._by_id.get(message_id)
+        if entry is None:
+            return None
+        if entry.acknowledged_at is None:
+            entry.acknowledged_at = now
+        return entry.number
+
+    def delivered(self, number: int, reader: str, now: float) -> None:
+        """A reader's application got it."""
+        entry = self.entries[number]
+        times = entry.delivered.setdefault(reader, [])
+        if not times:
+            self.latencies_seconds.append(now - entry.sent_at)
+        times.append(now)
+
+    def has_read(self, number: int, reader: str) -> bool:
+        return reader in self.entries[number].delivered
+
+    def owed(self, entry: Entry) -> list[str]:
+        """Who must get it: all that its sender meant, but for those who were put out; nobody, where the sender was."""
+        return [] if entry.sender in self.put_out else sorted(entry.view - self.put_out)
+
+    def missing(self, kept: Collection[int]) -> list[tuple[Entry, str]]:
+        """Readers still waiting for messages that were acknowledged, or that their senders have ``kept`` on disk."""
+        return [
+            (entry, reader)
+            for entry in self.entries.values()
+            if entry.acknowledged_at is not None or entry.number in kept
+            for reader in self.owed(entry)
+            if reader not in entry.delivered
+        ]
