@@ -411,8 +411,16 @@ class ClientMachine:
 
     def _send_waiting(self, room: Room, now: float, out: Effects) -> None:
         for leaving in self._waiting.pop(room.room_id, []):
-            if isinstance(leaving.reference, FragmentReference):
+            keys, reference = leaving.request.keys, leaving.reference
+            if isinstance(reference, FragmentReference):
                 self._publish_now(room, leaving, now, out)
+            elif keys is not None and self.tags.get(keys.tag) is None:
+                # Bound to a generation, in an epoch that may be over: under the same generation's keys of today. What
+                # has no reference is asked for, or said, anew by whoever did.
+                if isinstance(reference, bytes):
+                    self._apply(room, room.seal_again(reference, self.clock.wall(now)), now, out)
+                elif self.clock.wall(now) < keys.start + self.network.epoch_seconds:
+                    self._publish(room, leaving.request, now, out)
             else:
                 self._publish(room, leaving.request, now, out)
 

@@ -117,7 +117,11 @@ class Generations:
 
     def keys(self, generation: GenerationState, start: int) -> EpochKeys | None:
         """Keys of the epoch that starts at ``start`` (Unix seconds), or None: not held, or that day's are erased."""
-        held = self._held.get((generation.generation, generation.commitment))
+        return self.keys_of((generation.generation, generation.commitment), start)
+
+    def keys_of(self, generation: GenerationId, start: int) -> EpochKeys | None:
+        """The same by number and commitment."""
+        held = self._held.get(generation)
         if held is None:
             return None
         secret = _secret_on(held, day_of(start))

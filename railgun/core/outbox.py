@@ -1,19 +1,20 @@
 """What left and has not been receipted yet: kept, so that it can be sealed again and survives a crash.
 
-Owns: bodies by reference, in order, and their rows. Must not know: what they say, or which epoch they went out under.
-A body is kept as it was, so a message sealed again in another epoch or generation has the same id.
+Owns: bodies by reference, in order, the generation that some are bound to, and their rows. Must not know: what they
+say, which epoch they went out under, what a generation is. A body is kept as it was, so a message sealed again in
+another epoch or generation has the same id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
 from railgun.types import EnvelopeKind, RoomId, SizeClass
-from railgun.wire.schema import Bytes, Codec, Uint
+from railgun.wire.schema import Bytes, Codec, Optional, Uint
 from railgun.wire.sealed import SEALED_BODY_BYTES_MAX
 
 TABLE: Final = "outbox"
@@ -26,6 +27,8 @@ class _Row:
     hint: Annotated[bytes, Bytes(8)]
     body: Annotated[bytes, Bytes(0, SEALED_BODY_BYTES_MAX)] = field(repr=False)
     size_class: Annotated[SizeClass, Uint(2, SizeClass)]
+    generation: Annotated[int | None, Optional(Uint())] = None
+    commitment: Annotated[bytes | None, Optional(Bytes(32))] = None
 
 
 _ROWS: Final[Codec[_Row]] = Codec({1: _Row}, bytes_max=SEALED_BODY_BYTES_MAX + 256)
@@ -66,6 +69,21 @@ class Outbox:
                 self._rows[request.reference] = row
                 writes.append(Write(TABLE, self._room + request.reference, _ROWS.encode(row)))
         return tuple(writes)
+
+    def bind(self, reference: bytes, generation: int, commitment: bytes) -> tuple[Write, ...]:
+        """From now on this one is for those who hold this generation (g and 32 bytes c), after a restart too."""
+        row = self._rows.get(reference)
+        if row is None:
+            return ()
+        row = self._rows[reference] = replace(row, generation=generation, commitment=commitment)
+        return (Write(TABLE, self._room + reference, _ROWS.encode(row)),)
+
+    def bound(self, reference: bytes) -> tuple[int, bytes] | None:
+        """The generation (g, c) that this one is to be sealed under; None for the one of the moment."""
+        row = self._rows.get(reference)
+        if row is None or row.generation is None or row.commitment is None:
+            return None
+        return row.generation, row.commitment
 
     def seal_again(self, reference: bytes) -> SealRequest | None:
         """The same request, or None where it is done with."""

@@ -106,9 +106,9 @@ class MemberRoom:
 
     # --- what the application does ------------------------------------------------------------
 
-    def resume(self) -> RoomOutcome:
+    def resume(self, wall: float) -> RoomOutcome:
         """After a start: what had been prepared and not receipted goes out first."""
-        return RoomOutcome(requests=self.conversation.outbox.waiting(), plan_changed=True)
+        return self._telling.resume(wall)
 
     def invite(self, uses: int, expires: int, wall: float) -> tuple[MadeInvite, RoomOutcome]:
         """Make an invite and tell the room. ``expires``: Unix seconds. Raises NotMember, UsageError."""

@@ -60,7 +60,6 @@ class RoomTelling:
         self.generations = generations
         self.conversation = conversation
         self._queued: deque[_QueuedSend] = deque()
-        self._bound: dict[bytes, GenerationState] = {}
         self._told_removed = False
 
     def state(self, wall: float) -> RosterState:
@@ -160,7 +159,7 @@ class RoomTelling:
             made, self.tools.me, recipients, self.tools.sessions, None if old is None else old[1]
         )
         outcome.writes += self.conversation.outbox.add(deliveries)
-        outcome.requests += self._under(deliveries, old)
+        outcome.add(self._under(deliveries, old))
         outcome.add(self.roster_changed(after, forked=False))
         return outcome
 
@@ -190,7 +189,9 @@ class RoomTelling:
             bundle_of=bundle_of or self.roster.bundle,
             wall=wall,
         )
-        return RoomOutcome(list(prepared.writes), self._under(list(prepared.requests), under))
+        outcome = RoomOutcome(list(prepared.writes))
+        outcome.add(self._under(list(prepared.requests), under))
+        return outcome
 
     def roster_changed(self, state: RosterState, *, forked: bool) -> RoomOutcome:
         """Tell the application, once also that we are out."""
@@ -208,7 +209,6 @@ class RoomTelling:
         outcome = RoomOutcome()
         if majority:
             outcome.writes += self.conversation.outbox.settle(reference)
-            self._bound.pop(reference, None)
         outcome.notifications.append(
             MessageReceipted(self.roster.room, MessageId(reference), receipts, of, majority, complete)
         )
@@ -219,17 +219,27 @@ class RoomTelling:
         request = self.conversation.outbox.seal_again(reference)
         if request is None:
             return RoomOutcome()
-        generation = self._bound.get(reference)
-        keys = None if generation is None else self.generations.keys(generation, self.start(wall))
-        return RoomOutcome(requests=[replace(request, keys=keys)])
+        return RoomOutcome(requests=[self._bound(request, wall)])
 
-    def _under(
-        self, requests: list[SealRequest], generation: tuple[GenerationState, EpochKeys] | None
-    ) -> list[SealRequest]:
+    def resume(self, wall: float) -> RoomOutcome:
+        """After a start: what had been prepared and not receipted, each under the generation that it was for."""
+        waiting = self.conversation.outbox.waiting()
+        return RoomOutcome(requests=[self._bound(request, wall) for request in waiting], plan_changed=True)
+
+    def _bound(self, request: SealRequest, wall: float) -> SealRequest:
+        """Under the generation that ``request`` is bound to, while that lives."""
+        generation = None if request.reference is None else self.conversation.outbox.bound(request.reference)
+        keys = None if generation is None else self.generations.keys_of(generation, self.start(wall))
+        return replace(request, keys=keys)
+
+    def _under(self, requests: list[SealRequest], generation: tuple[GenerationState, EpochKeys] | None) -> RoomOutcome:
         """Seal these under a generation that all recipients hold, also when they are sealed again."""
         if generation is None:
-            return requests
+            return RoomOutcome(requests=requests)
+        state, keys = generation
+        outcome = RoomOutcome()
         for request in requests:
             if request.reference is not None:
-                self._bound[request.reference] = generation[0]
-        return [replace(request, keys=generation[1]) for request in requests]
+                outcome.writes += self.conversation.outbox.bind(request.reference, state.generation, state.commitment)
+            outcome.requests.append(replace(request, keys=keys))
+        return outcome

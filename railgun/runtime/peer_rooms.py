@@ -64,7 +64,7 @@ class PeerRooms:
             self._serve(member.room_id)
             if member.state(state.wall()).member(state.identity.device_key) is None:
                 self._mail[member.room_id].removed()
-            state.add(member, member.resume())
+            state.add(member, member.resume(state.wall()))
 
     def close(self, error: RailGunError | None) -> None:
         """End every reader, send and wait, with ``error`` or as closed."""

@@ -175,7 +175,7 @@ class Node:
         for joining in loaded.joining:
             self.add_room(joining, RoomOutcome())
         for member in loaded.members:
-            self.add_room(member, member.resume())
+            self.add_room(member, member.resume(self.world.wall))
 
     def forget(self, room: RoomId) -> None:
         """Erase all that is here of a room."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
+
 import pytest
 
 from railgun.core.effects import Disconnect
 from railgun.core.notifications import ClockCorrected, CommitteeJoined, EpochOpened, NoCommittee, NotSent
+from railgun.core.room_port import RoomOutcome
 from railgun.crypto.epoch import EpochKeys
-from railgun.crypto.sealing import seal_envelope
+from railgun.crypto.sealing import open_parsed, seal_envelope
 from railgun.errors import RefusalCode
 from railgun.limits import PENDING_SENDS_MAX
 from railgun.types import EnvelopeKind, NodeKey, SizeClass
-from railgun.wire.envelope import NO_HINT
+from railgun.wire.envelope import NO_HINT, parse_envelope
 from railgun.wire.frames import (
     Deliver,
     Digest,
@@ -294,6 +298,23 @@ def test_what_lacks_a_majority_when_the_epoch_is_over_is_sealed_again() -> None:
     assert lab.machine.counters.resealed == 1
     assert lab.tag.publisher._outgoing
     assert frame.envelope not in [item.envelope for item in lab.tag.publisher._outgoing.values()]
+
+
+def test_what_was_to_leave_under_an_epoch_that_no_tag_serves_leaves_under_todays() -> None:
+    """A member that starts with a wrong clock names keys of another epoch; what only asks is not sent late."""
+    lab = ClientLab()
+    primary, _ = lab.attach()
+    past = lab.room._keys(lab.tag.keys.start - 3 * NETWORK.epoch_seconds)
+    outcome = lab.room.say(7)
+    outcome.requests = [replace(request, keys=past) for request in outcome.requests]
+    question = replace(outcome.requests[0], body=struct.pack(">Q", 8), reference=None)
+    outcome.requests.append(question)
+    effects = lab.note(lab.machine.apply(lab.room, outcome, lab.now))
+    assert not frames_to(effects, primary, Publish)
+    said = frames_to(lab.note(lab.machine.apply(lab.room, RoomOutcome(plan_changed=True), lab.now)), primary, Publish)
+    assert len(said) == 1
+    assert open_parsed(lab.tag.keys, parse_envelope(said[0].envelope)).body == struct.pack(">Q", 7)
+    assert not frames_to(lab.note(lab.machine.apply(lab.room, RoomOutcome(plan_changed=True), 0.0)), primary, Publish)
 
 
 def test_a_clock_off_by_more_than_half_the_overlap_is_corrected_and_said() -> None:
