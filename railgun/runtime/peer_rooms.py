@@ -215,7 +215,7 @@ class PeerRooms:
             return
         member = load_member(state.store, state.tools, room_id, state.clock.monotonic())
         self._serve(room_id)
-        state.add(member, member.resume())
+        state.add(member, member.resume(state.wall()))
 
     def shown(self) -> dict[RoomId, int]:
         """`epochs_seen` of the rooms that people are shown."""
