@@ -177,7 +177,7 @@ class MemberMachine:
         effects = self.client.handle(event, now)
         if self._is_fresh and type(event) is ClockRead:
             self._is_fresh = False
-            effects = [*effects, *self.client.apply(self.room, self.room.resume(), now)]
+            effects = [*effects, *self.client.apply(self.room, self.room.resume(self.client.wall(now)), now)]
         return self._leave(effects)
 
     def _leave(self, effects: Sequence[Effect]) -> Sequence[Effect]:
