@@ -458,3 +458,12 @@ DHT_REJOIN_AT_ONCE: Final = 32
 """Remembered contacts that are asked at the same time on joining."""
 DHT_CLIENT_REQUESTS_MAX: Final = 16
 """Lookups that one client may have its relay do at once."""
+DHT_CLIENT_ASKS_PER_SECOND: Final = 8.0
+DHT_CLIENT_ASKS_BURST: Final = 64.0
+"""Of one client's link, lookups and stores together: each costs its relay some twenty datagrams."""
+DHT_ASKS_MAX: Final = 192
+"""Of all clients at once; the relay's own lookups keep the rest of DHT_LOOKUPS_MAX."""
+DHT_ADS_LOOKED_UP_MAX: Final = 16
+"""Ads of newly met nodes that a relay looks up in one turn."""
+DHT_CLIENT_WAITING_MAX: Final = 64
+"""Asks of one member that wait for answers of its relays."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from railgun.cli.context import Context
     from railgun.links.pool import ListenAt
     from railgun.network import NetworkParameters
+    from railgun.ports import Store
     from railgun.runtime.config import Configuration
     from railgun.runtime.relay_host import RelayHost, RelayKeys
     from railgun.types import Address, Role
@@ -68,10 +69,12 @@ def run(context: Context) -> int:
     raise_descriptor_limit()
     with open_for(context, configuration.profile.directory, configuration.profile.key_file) as profile:
         keys = RelayKeys.load(profile.store)
-        return run_loop(_serve(context, configuration, network, keys))
+        return run_loop(_serve(context, configuration, network, keys, profile.store))
 
 
-async def _serve(context: Context, configuration: Configuration, network: NetworkParameters, keys: RelayKeys) -> int:
+async def _serve(
+    context: Context, configuration: Configuration, network: NetworkParameters, keys: RelayKeys, store: Store
+) -> int:
     import dataclasses
 
     from railgun.links.settings import LinkSettings
@@ -90,6 +93,7 @@ async def _serve(context: Context, configuration: Configuration, network: Networ
         entropy=SystemEntropy(),
         roles=configuration.node.roles,
         settings=settings,
+        store=store,
     )
     try:
         _print_start(context, network, host, configuration.node.roles)

@@ -17,7 +17,7 @@ from railgun.core.gossip import Gossip, GossipOutcome
 from railgun.core.obituaries import DEADLINE as OBITUARY_DEADLINE
 from railgun.core.obituaries import Obituaries, ObituaryOutcome
 from railgun.core.own_ad import OwnAd
-from railgun.errors import MalformedInput
+from railgun.errors import MalformedInput, PeerError
 from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN
 from railgun.ports import Chooser
 from railgun.types import NodeKey, PeerKey, RelayContact, Tag
@@ -30,6 +30,14 @@ TICK_SECONDS = 1.0
 TICK_SECONDS_QUIET = 10.0
 QUIET_AFTER_SECONDS = 10.0
 HOME = ("home",)
+FIRST_DIALS = ("first-dials",)
+FIRST_DIALS_SECONDS = 0.3
+"""While no link stands, this often two more relays are dialled: most of those that a node remembers may be gone, and
+a dead one takes seconds to be told from a slow one."""
+FIRST_DIALS_MAX = 16
+"""Relays dialled at a time while no link stands."""
+FIRST_CHOICES = 8
+"""Among so many of those seen last one is picked: whom all newcomers know should not have to serve them all."""
 
 
 class NodeDirectory:
@@ -99,15 +107,18 @@ class NodeDirectory:
             self._quiet_from = now + QUIET_AFTER_SECONDS
             self.agenda.set(("gossip",), now + TICK_SECONDS)
         self._keep_homes(now, out)
+        self.agenda.set(FIRST_DIALS, now + FIRST_DIALS_SECONDS)
 
     def add_bootstrap(self, contact: RelayContact, now: float, out: Effects) -> None:
         """Another relay to start from."""
         known = any(item.node_key == contact.node_key for item in self._bootstrap)
-        if known or contact.node_key == NodeKey(self._own_key) or len(self._bootstrap) >= BOOTSTRAP_MAX:
+        if known or contact.node_key == NodeKey(self._own_key):
             return
-        self._bootstrap.append(contact)
+        self._bootstrap.insert(0, contact)
+        del self._bootstrap[BOOTSTRAP_MAX:]
         if self._was_started:
             self._keep_homes(now, out)
+            self.agenda.set_earlier(FIRST_DIALS, now)
 
     def peer_connected(self, peer: PeerKey, now: float, out: Effects, *, is_relay: bool) -> None:
         self._apply(self._gossip.peer_connected(peer, now, is_relay=is_relay), out)
@@ -116,6 +127,8 @@ class NodeDirectory:
     def peer_gone(self, peer: PeerKey) -> None:
         self._gossip.peer_disconnected(peer)
         self.agenda.set_earlier(("gossip",), 0.0)
+        if not self.connector.relays:
+            self.agenda.set_earlier(FIRST_DIALS, 0.0)
 
     def views_differ(self, peer: PeerKey, wall: float, now: float, out: Effects) -> None:
         """A peer named other seats than we do."""
@@ -128,9 +141,20 @@ class NodeDirectory:
             self._words_received(peer, encoded, wall, now, out)
         self._keep_homes(now, out)
 
+    def ad_found(self, encoded: bytes, wall: float, now: float, out: Effects) -> None:
+        """An ad that came by another way than gossip (the DHT). Whoever found it answers for nothing: one that is not
+        fit to be kept is dropped."""
+        try:
+            self._apply(self._gossip.announce(encoded, wall), out)
+        except PeerError:
+            return
+        self._keep_homes(now, out)
+
     def due(self, name: DeadlineName, wall: float, now: float, out: Effects) -> None:
         if name == OBITUARY_DEADLINE and self._obituaries is not None:
             self._told(self._obituaries.due(wall, now, out), None, wall, out)
+        if name == FIRST_DIALS:
+            self._dial_more(now, out)
         if name != ("gossip",):
             return
         if self._obituaries is not None:
@@ -177,15 +201,37 @@ class NodeDirectory:
     def _keep_homes(self, now: float, out: Effects) -> None:
         """Keep links to a few relays, whatever else this node does."""
         most = HOME_RELAYS_OF_RELAY if self._own_ad is not None else HOME_RELAYS_OF_CLIENT
-        for node_key in [key for key in self._homes if self.connector.is_failing(key, now)]:
-            if len(self.directory) > len(self._homes):
-                del self._homes[node_key]
-                self.connector.release(HOME, node_key)
-        for contact in self._candidates(most - len(self._homes)):
+        failing = [key for key in self._homes if self.connector.is_failing(key, now)]
+        instead = self._candidates(most - len(self._homes) + len(failing), now)
+        for node_key in failing[: max(0, len(self._homes) + len(instead) - most)]:
+            self._release(node_key)
+        for contact in instead:
             self._homes[contact.node_key] = None
             self.connector.want(HOME, contact, now, out)
+        if len(self._homes) > most and self.connector.relays:
+            # One of the many first dials has succeeded: the rest have served.
+            for node_key in [key for key in self._homes if not self.connector.is_linked(key)]:
+                if len(self._homes) > most:
+                    self._release(node_key)
 
-    def _candidates(self, most: int) -> list[RelayContact]:
+    def _release(self, node_key: NodeKey) -> None:
+        del self._homes[node_key]
+        self.connector.release(HOME, node_key)
+
+    def _dial_more(self, now: float, out: Effects) -> None:
+        """No link yet: dial others beside those that have not answered so far."""
+        if self.connector.relays or not self._was_started:
+            return
+        more = self._candidates(min(2, FIRST_DIALS_MAX - len(self._homes)), now)
+        for contact in more:
+            self._homes[contact.node_key] = None
+            self.connector.want(HOME, contact, now, out)
+        if more:
+            self.agenda.set(FIRST_DIALS, now + FIRST_DIALS_SECONDS)
+
+    def _candidates(self, most: int, now: float) -> list[RelayContact]:
+        """Whom to link next: nobody who has just failed. Without any link those named first count too, for all that
+        the directory knows may be gone."""
         if most <= 0:
             return []
         known = [
@@ -197,11 +243,21 @@ class NodeDirectory:
             and not self.directory.is_dead(ad)
         ]
         fresh = [contact for contact in self._bootstrap if contact.node_key not in self._homes]
-        pool = known if known else fresh
         chosen: list[RelayContact] = []
-        while pool and len(chosen) < most:
-            chosen.append(pool.pop(self._chooser.randrange(len(pool))))
+        # Those of the directory at random, since none is better; of those remembered, the last seen first.
+        self._choose(known, len(known), most, now, chosen)
+        if not known or not self.connector.relays:
+            taken = {contact.node_key for contact in chosen}
+            fresh = [contact for contact in fresh if contact.node_key not in taken]
+            self._choose(fresh, FIRST_CHOICES, most, now, chosen)
         return chosen
+
+    def _choose(
+        self, pool: list[RelayContact], choices: int, most: int, now: float, chosen: list[RelayContact]
+    ) -> None:
+        pool = [contact for contact in pool if not self.connector.is_failing(contact.node_key, now)]
+        while pool and len(chosen) < most:
+            chosen.append(pool.pop(self._chooser.randrange(min(choices, len(pool)))))
 
     def _apply(self, outcome: GossipOutcome, out: Effects) -> None:
         out.extend(SendFrame((send.peer,), send.frame) for send in outcome.sends)

@@ -27,6 +27,7 @@ from railgun.links.dtls import dialler_context, listener_context
 from railgun.links.handshake import NONCE_BYTES, DiallerProof, Instant, ListenerProof, LocalEnd, Proved
 from railgun.links.session import Session
 from railgun.links.settings import LinkCounters, LinkIdentity, LinkSettings
+from railgun.links.shared_datagrams import SharedDatagrams
 from railgun.links.udp_port import SharedPath, UdpPort
 from railgun.ports import Clock, Entropy, LinkObserver, LinkUp
 from railgun.types import Address, NetworkId, NodeKey, PeerKey, RelayContact
@@ -150,6 +151,13 @@ class WebRtcLinks:
             raise UsageError("only a started relay that listens can be dialled")
         addresses = self._listen.advertise or (Address(self._listen.host, self._bound_port),)
         return RelayContact(NodeKey(self._own_key), addresses, self._certificate.certificate_hash)
+
+    def datagrams(self, first_bytes: range) -> SharedDatagrams:
+        """The shared port for another protocol, whose datagrams begin with one of these bytes. Raises UsageError unless
+        it listens, or where the bytes are taken."""
+        if self._port is None:
+            raise UsageError("only a started relay that listens has a port to share")
+        return SharedDatagrams(self._port, first_bytes)
 
     async def aclose(self) -> None:
         """Say goodbye on every link and leave nothing behind, within `close_seconds`. Idempotent."""

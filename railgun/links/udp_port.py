@@ -1,7 +1,7 @@
 """The one UDP socket that all inbound links share.
 
-Owns: telling STUN from DTLS, stateless answers, cookies, half-open quotas, which session an address belongs to.
-Must not know: what a session is (a `Guest`), keys, frames.
+Owns: telling STUN from DTLS and from what others share the socket for (the DHT), stateless answers, cookies, half-open
+quotas, which session an address belongs to. Must not know: what a session is (a `Guest`), keys, frames.
 Spec: docs/spec/links.md. Until an address has returned a cookie nothing is kept for it, and it gets at most one
 datagram for each of its own, no longer than that.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from railgun.errors import ConfigurationError
+from railgun.errors import ConfigurationError, UsageError
 from railgun.links import stun
 from railgun.links.admission import HalfOpenTable, TokenBuckets
 from railgun.links.dtls_cookie import CookieJar, Source, hello_verify_request, looks_like_hello, parse_hello
@@ -28,6 +28,9 @@ DATAGRAMS_PER_TURN_MAX: Final = 64
 """Read so many before other things get their turn."""
 SOCKET_BUFFER_BYTES: Final = 4 << 20
 _HANDSHAKE_RECORD: Final = 22
+_LODGERS: Final = range(128, 256)
+"""First bytes that none of STUN, DTLS and TURN channels uses (RFC 7983 leaves 128 to 191 to RTP, which never comes
+here)."""
 
 
 class Guest(Protocol):
@@ -93,6 +96,7 @@ class UdpPort:
         self._half_open: HalfOpenTable[SharedPath] = HalfOpenTable(
             settings.half_open_max, settings.half_open_per_address_max, settings.half_open_per_prefix_max
         )
+        self._lodgers: dict[int, Callable[[bytes, Source], None]] = {}
         self._entries: dict[Source, _Entry] = {}
         self._guests: dict[SharedPath, Guest] = {}
         self._socket: socket.socket | None = None
@@ -134,8 +138,18 @@ class UdpPort:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
+        self._lodgers.clear()
         self._entries.clear()
         self._guests.clear()
+
+    def lodge(self, first_bytes: range, receive: Callable[[bytes, Source], None]) -> None:
+        """Hand datagrams that begin with one of these bytes to another protocol, which checks and limits them itself.
+
+        Raises UsageError where STUN or DTLS begin so.
+        """
+        if first_bytes and (first_bytes[0] < _LODGERS.start or first_bytes[-1] >= _LODGERS.stop):
+            raise UsageError("these first bytes belong to STUN, DTLS or TURN")
+        self._lodgers.update(dict.fromkeys(first_bytes, receive))
 
     @property
     def half_open_count(self) -> int:
@@ -210,6 +224,9 @@ class UdpPort:
             logger.exception("a datagram could not be handled")
 
     def _sort(self, datagram: bytes, source: Source) -> None:
+        if datagram and datagram[0] in self._lodgers:
+            self._lodgers[datagram[0]](datagram, source)
+            return
         entry = self._entries.get(source)
         if stun.is_stun(datagram):
             self._answer_check(datagram, source, known=entry is not None)

@@ -75,6 +75,18 @@ class Machine(Protocol):
     def handle(self, event: Event, now: float) -> list[Effect]: ...
 
 
+class FrameSide(Protocol):
+    """Takes frames of some kinds past the machine: what is no decision of the protocol's. Called on the loop; must not
+    block, must not raise, and bounds itself what peers may cause."""
+
+    @property
+    def kinds(self) -> frozenset[type]: ...
+
+    def frame_received(self, peer: PeerKey, frame: Frame) -> None: ...
+
+    def peer_gone(self, peer: PeerKey) -> None: ...
+
+
 class Driver:
     """Runs one machine. Implements `railgun.ports.LinkObserver`."""
 
@@ -103,7 +115,13 @@ class Driver:
         self._failure: BaseException | None = None
         self._calls: dict[asyncio.Future[Any], None] = {}
         self._wall_minus_monotonic: float | None = None
+        self._side: FrameSide | None = None
+        self._side_kinds: frozenset[type] = frozenset()
         self.events_dropped = 0
+
+    def attach(self, side: FrameSide) -> None:
+        """Hand frames of the side's kinds to it from now on."""
+        self._side, self._side_kinds = side, side.kinds
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -209,7 +227,11 @@ class Driver:
                 effects += machine.handle(event, now)
         for item in self._inboxes.take(EVENTS_PER_TURN_MAX):
             # Decoded only now: a flood costs its reading no sooner than its turn comes.
-            effects += machine.handle(_decoded(*item) if isinstance(item, tuple) else item, now)
+            event = _decoded(*item) if isinstance(item, tuple) else item
+            if isinstance(event, FrameReceived) and type(event.frame) in self._side_kinds and self._side is not None:
+                self._side.frame_received(event.peer, event.frame)
+            else:
+                effects += machine.handle(event, now)
         if machine.turn_due:
             effects += machine.handle(TURN_ENDED, now)
         self._carry_out(effects)
@@ -314,6 +336,8 @@ class Driver:
         )
 
     def link_down(self, peer: PeerKey, error: LinkError) -> None:
+        if self._side is not None:
+            self._side.peer_gone(peer)
         self._post_of_peer(peer, PeerDisconnected(peer, _reason(error), _retry_after(error)))
 
     def dial_failed(self, peer: PeerKey, error: LinkError) -> None:

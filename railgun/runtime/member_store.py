@@ -5,7 +5,7 @@ Owns: the rows for network and remembered relays; loading rooms from their rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from railgun.core.conversation import Conversation
@@ -17,13 +17,11 @@ from railgun.core.roster import Roster
 from railgun.crypto.network_ids import network_content, read_network
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
-from railgun.limits import BOOTSTRAP_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy, Store, Write
 from railgun.runtime.identity import MemberIdentity
 from railgun.runtime.prekeys import prekey_record
-from railgun.types import RelayContact, RoomId
-from railgun.wire.contacts import format_contact, parse_contact
+from railgun.types import RoomId
 from railgun.wire.invites import parse_invite
 
 NETWORK_KEY = b"network"
@@ -64,24 +62,6 @@ def load_network(store: Store) -> NetworkParameters | None:
 def network_write(network: NetworkParameters) -> Write:
     """Keep the network."""
     return Write("settings", NETWORK_KEY, network_content(network))
-
-
-def load_contacts(store: Store) -> tuple[RelayContact, ...]:
-    """Relays that were known when the process ended; a damaged row is passed over."""
-    found = []
-    for _, value in store.load("contacts"):
-        try:
-            found.append(parse_contact(value.decode("ascii")))
-        except (RailGunError, UnicodeDecodeError):
-            continue
-    return tuple(found)
-
-
-def contact_writes(store: Store, contacts: Sequence[RelayContact]) -> list[Write]:
-    """Replace the remembered relays by at most BOOTSTRAP_MAX of these."""
-    kept = {bytes(contact.node_key): format_contact(contact).encode("ascii") for contact in contacts[:BOOTSTRAP_MAX]}
-    gone = [Write("contacts", key, None) for key, _ in store.load("contacts") if key not in kept]
-    return gone + [Write("contacts", key, value) for key, value in kept.items()]
 
 
 def room_tools(identity: MemberIdentity, network: NetworkParameters, entropy: Entropy) -> RoomTools:

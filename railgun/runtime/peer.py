@@ -21,15 +21,17 @@ from railgun.crypto.network_ids import network_id
 from railgun.errors import RailGunError, StoreError, UsageError
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
+from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
-from railgun.runtime.member_store import contact_writes, load_contacts, load_network, network_write
+from railgun.runtime.member_store import load_network, network_write
 from railgun.runtime.peer_devices import PeerDevices
 from railgun.runtime.peer_people import PeerPeople
 from railgun.runtime.peer_prekeys import PrekeyKeeper
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.profile import Profile, open_profile
+from railgun.runtime.remembered import REMEMBER_SECONDS, load_remembered, remember_writes, seen_relays, start_from
 from railgun.runtime.room import Room
 from railgun.runtime.status import PeerStatus, member_status
 from railgun.runtime.system import SystemClock, SystemEntropy
@@ -78,6 +80,11 @@ class Peer:
         return self.shared.identity
 
     @property
+    def dht(self) -> DhtClient:
+        """Records of the DHT, found and stored through this peer's relays."""
+        return self.shared.dht
+
+    @property
     def machine(self) -> ClientMachine:
         """The machine that decides; to look at."""
         return self.shared.machine
@@ -91,6 +98,7 @@ class Peer:
         self._tasks.start("driver", shared.driver.run(shared.machine, shared.links))
         await shared.driver.call(lambda _: (None, []))
         self._tasks.start("prekeys", self._prekeys.run())
+        self._tasks.start("remembering", self._keep_remembering())
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
 
@@ -129,6 +137,7 @@ class Peer:
         self._end_waiting(self.shared.failure)
 
     def _end_waiting(self, error: RailGunError | None) -> None:
+        self.shared.dht.close()
         self._rooms.close(error)
         self.devices.close(error)
         self._changed.set()
@@ -161,9 +170,16 @@ class Peer:
         return self._rooms.contacts()
 
     def _remember_relays(self) -> None:
-        known = self.known_contacts()
-        if known:
-            self.shared.store.commit(contact_writes(self.shared.store, known))
+        store = self.shared.store
+        writes = remember_writes(store, seen_relays(self.machine.directory, None, self.wall()))
+        if writes:
+            store.commit(writes, survives_power_loss=False)
+
+    async def _keep_remembering(self) -> None:
+        """So that a crash does not forget by whom to come back."""
+        while True:
+            await asyncio.sleep(REMEMBER_SECONDS)
+            self._remember_relays()
 
     # --- prekeys --------------------------------------------------------------------------------
 
@@ -330,7 +346,7 @@ async def open_peer(
             raise UsageError("this profile has no network yet: name its file with --network FILE")
         if kept is None:
             opened.store.commit([network_write(chosen)])
-        contacts = list(bootstrap) + [item for item in load_contacts(opened.store) if item not in bootstrap]
+        contacts = start_from(bootstrap, load_remembered(opened.store))
         peer = Peer(opened, identity, chosen, contacts, clock, entropy, cover or CoverOptions())
     except BaseException:
         opened.close()

@@ -21,6 +21,7 @@ from railgun.links.pool import WebRtcLinks
 from railgun.links.settings import LinkIdentity, LinkSettings
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
+from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.driver import Driver
 from railgun.runtime.identity import MemberIdentity
 from railgun.runtime.member_store import room_tools
@@ -73,6 +74,8 @@ class PeerState:
         self.machine = build_client(
             network=network, bootstrap=self.bootstrap, entropy=entropy, chooser=protocol_dice(entropy), cover=cover
         )
+        self.dht = DhtClient(self.links, self.machine.connector, protocol_dice(entropy), self.wall)
+        self.driver.attach(self.dht)
 
     def use_identity(self, **changes: object) -> None:
         """Change fields of the identity, and what rooms take from it; call `MemberRoom.use_tools` afterwards."""

@@ -6,7 +6,7 @@ Owns: putting these together and taking them apart. Must not know: commands, sig
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from railgun.core.assembly import build_relay
@@ -23,6 +23,8 @@ from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy, Store, Write
 from railgun.runtime.driver import Driver
 from railgun.runtime.logs import Log, ShortId
+from railgun.runtime.relay_dht import RelayDht
+from railgun.runtime.remembered import REMEMBER_SECONDS, RelayMemory
 from railgun.runtime.system import protocol_dice
 from railgun.runtime.tasks import Supervisor
 from railgun.types import RelayContact, Role
@@ -31,6 +33,7 @@ SEED_BYTES = 32
 NODE_SEED_KEY = b"node-seed"
 CERTIFICATE_KEY = b"certificate"
 WITHDRAW_SECONDS = 0.2
+LOOK_SECONDS = 0.05
 
 log = Log("relay")
 
@@ -68,9 +71,19 @@ class RelayKeys:
 class RelayHost:
     """One running relay. Made by `start`; ends with `aclose`, which is idempotent."""
 
-    def __init__(self, machine: RelayMachine, driver: Driver, links: WebRtcLinks, clock: Clock) -> None:
+    def __init__(
+        self,
+        machine: RelayMachine,
+        driver: Driver,
+        links: WebRtcLinks,
+        dht: RelayDht,
+        memory: RelayMemory,
+        clock: Clock,
+    ) -> None:
         self.machine = machine
         self.links = links
+        self.dht = dht
+        self._memory = memory
         self._driver = driver
         self._clock = clock
         self._tasks = Supervisor()
@@ -89,11 +102,13 @@ class RelayHost:
         roles: Role = Role.RELAY,
         settings: LinkSettings | None = None,
         relay_limits: RelayLimits | None = None,
+        store: Store | None = None,
     ) -> RelayHost:
-        """Bind, announce, and serve.
+        """Bind, announce, and serve. ``store`` keeps whom this relay knows, and nothing else; None: nothing is kept.
 
         Raises:
             ConfigurationError: the port is taken.
+            StoreError: the disk.
         """
         driver = Driver(clock=clock, store=None, notify=_notified)
         links = WebRtcLinks(
@@ -106,20 +121,35 @@ class RelayHost:
             listen,
             settings or LinkSettings.for_network(network),
         )
+        memory = RelayMemory(store)
+        starts_from = memory.start_from(bootstrap)
         await links.start()
         contact = links.local_contact()
         machine = build_relay(
             seed=keys.seed,
             contact=contact,
             network=network,
-            bootstrap=bootstrap,
+            bootstrap=starts_from,
             entropy=entropy,
             chooser=protocol_dice(entropy),
             roles=roles,
             relay_limits=relay_limits,
         )
-        host = cls(machine, driver, links, clock)
+        dht = RelayDht(
+            seed=keys.seed,
+            network=network,
+            bootstrap=starts_from,
+            machine=machine,
+            driver=driver,
+            links=links,
+            clock=clock,
+            entropy=entropy,
+            store=store,
+        )
+        host = cls(machine, driver, links, dht, memory, clock)
         host._tasks.start("driver", driver.run(machine, links))
+        host._tasks.start("dht", dht.run())
+        host._tasks.start("memory", host._remember())
         log.info("relay listening", node=ShortId(machine.node_key), port=contact.addresses[0].port)
         return host
 
@@ -130,6 +160,15 @@ class RelayHost:
     async def wait(self) -> None:
         """Until a task of the relay ends, which happens only by an error; raises it."""
         await self._tasks.wait()
+
+    async def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Until ``condition()`` holds, looked at now and then; False after so many seconds."""
+        deadline = self._clock.monotonic() + seconds
+        while not condition():
+            if self._closed or self._clock.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return True
 
     async def aclose(self) -> None:
         """Withdraw the ad, say goodbye to all peers, free the port."""
@@ -144,8 +183,14 @@ class RelayHost:
         finally:
             self._driver.stop()
             await self._tasks.aclose()
+            self._memory.keep(self.machine.directory, self._clock.wall(), self.machine.node_key)
             await self.links.aclose()
         log.info("relay stopped", node=ShortId(self.machine.node_key))
+
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.sleep(REMEMBER_SECONDS)
+            self._memory.keep(self.machine.directory, self._clock.wall(), self.machine.node_key)
 
     def _withdraw(self, now: float) -> tuple[None, Effects]:
         out: Effects = []

@@ -1,6 +1,6 @@
 """Frames by which a peer that nobody can reach has its relay use the DHT.
 
-Owns: their fields and encoding. Must not know: what the DHT is made of, which link carries them.
+Owns: their fields; `railgun.wire.frames` numbers them. Must not know: what the DHT is made of, which link carries them.
 
 Spec: docs/spec/dht.md, clients. They travel inside a link's frames, whose ends are proved; records prove themselves, so
 that a relay can keep one back but not change it.
@@ -9,14 +9,11 @@ that a relay can keep one back but not change it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeAlias, Union
+from typing import Annotated, TypeAlias, Union
 
 from railgun.errors import RefusalCode
 from railgun.limits import DHT_ITEMS_MAX, DHT_RECORD_BYTES_MAX
-from railgun.wire.schema import Array, Bool, Bytes, Codec, Optional, Uint
-
-DHT_FRAME_BYTES_MAX: Final = 68_000
-"""An answer with every item that a key may have."""
+from railgun.wire.schema import Array, Bool, Bytes, Optional, Uint
 
 _NUMBER = Uint(2**32 - 1)
 
@@ -68,6 +65,3 @@ class DhtDeclined:
 
 DhtAsk: TypeAlias = Union[DhtFind, DhtPut]
 DhtReply: TypeAlias = Union[DhtFound, DhtHeld, DhtDeclined]
-
-DHT_ASKS: Final[Codec[DhtAsk]] = Codec({1: DhtFind, 2: DhtPut}, bytes_max=DHT_FRAME_BYTES_MAX)
-DHT_REPLIES: Final[Codec[DhtReply]] = Codec({1: DhtFound, 2: DhtHeld, 3: DhtDeclined}, bytes_max=DHT_FRAME_BYTES_MAX)

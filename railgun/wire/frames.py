@@ -25,6 +25,7 @@ from railgun.limits import (
     RECEIPT_IDS_MAX,
 )
 from railgun.types import EnvelopeId, Handle, NodeKey, Tag
+from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
 from railgun.wire.schema import Array, Bool, Bytes, Codec, Nested, Optional, Uint
 
@@ -230,6 +231,11 @@ Frame: TypeAlias = Union[
     DirectoryIds,
     AdsRequest,
     AdsPush,
+    DhtFind,
+    DhtPut,
+    DhtFound,
+    DhtHeld,
+    DhtDeclined,
 ]
 
 FRAME_KINDS: Final[dict[int, type]] = {
@@ -252,6 +258,11 @@ FRAME_KINDS: Final[dict[int, type]] = {
     21: DirectoryIds,
     22: AdsRequest,
     23: AdsPush,
+    24: DhtFind,
+    25: DhtPut,
+    26: DhtFound,
+    27: DhtHeld,
+    28: DhtDeclined,
 }
 
 FRAMES: Final[Codec[Frame]] = Codec(FRAME_KINDS, bytes_max=FRAME_BYTES_MAX)

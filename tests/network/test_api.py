@@ -155,7 +155,7 @@ async def test_what_is_said_offline_is_kept_bounded_and_goes_out_later(tmp_path:
     async with lab(tmp_path) as net:
         anna, bert = await net.connect("anna"), await net.connect("bert")
         here, there = await net.room_of(anna, bert)
-        await anna.links.aclose()  # no link will come up again for this process
+        await anna.shared.links.aclose()  # no link will come up again for this process
         with pytest.raises(DiscoveryError, match="kept and goes on"):
             await here.send("said offline", timeout=0.1)
         machine = anna.member_room(here.room_id)

@@ -27,7 +27,8 @@ from railgun.dht.state import decode_state, encode_state
 from railgun.errors import MalformedInput, RefusalCode
 from railgun.limits import DHT_DATAGRAM_BYTES_MAX, DHT_ITEMS_MAX
 from railgun.wire import cbor
-from railgun.wire.dht_frames import DHT_ASKS, DHT_REPLIES, DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
+from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
+from railgun.wire.frames import FRAMES
 from tests.unit.dht.support import WALL, Attacker, Lab, address_of, in_lab, record_of
 
 IDS = st.binary(min_size=20, max_size=20)
@@ -56,7 +57,7 @@ REPLY = st.one_of(
     st.builds(DhtHeld, NUMBERS, st.integers(0, 255)),
     st.builds(DhtDeclined, NUMBERS, CODES),
 )
-CODECS: list[tuple[Any, Any]] = [(REQUESTS, REQUEST), (ANSWERS, ANSWER), (DHT_ASKS, ASK), (DHT_REPLIES, REPLY)]
+CODECS: list[tuple[Any, Any]] = [(REQUESTS, REQUEST), (ANSWERS, ANSWER), (FRAMES, ASK), (FRAMES, REPLY)]
 VALUES = st.recursive(
     st.one_of(st.integers(-(2**53) + 1, 2**53 - 1), st.binary(max_size=60), st.text(max_size=10), st.booleans()),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.integers(0, 5), inner, max_size=4)),

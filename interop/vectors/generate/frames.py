@@ -35,6 +35,7 @@ from railgun.links.handshake import (
 )
 from railgun.links.handshake import Refused as HandshakeRefused
 from railgun.types import EnvelopeId, Handle, NodeKey, PeerKey
+from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
 from railgun.wire.directory_frames import (
     AdsPush,
     AdsRequest,
@@ -140,6 +141,13 @@ def samples() -> list[tuple[str, Any]]:
         ("directory ids: an empty range", DirectoryIds((IdRange(b"\x01", b"\x02", ()),))),
         ("ads request", AdsRequest(hashes)),
         ("ads push", AdsPush((b"\xa1\x00\x01", bytes(700)))),
+        ("dht find", DhtFind(1, bytes(range(20)), None)),
+        ("dht find, any valid record", DhtFind(U32_MAX, bytes(range(20)), 1)),
+        ("dht put", DhtPut(2, b"\xa1\x00\x01")),
+        ("dht found", DhtFound(1, (b"\xa1\x00\x01", bytes(1_000)), True)),
+        ("dht found: nothing", DhtFound(1, (), False)),
+        ("dht held", DhtHeld(2, 16)),
+        ("dht declined", DhtDeclined(3, RefusalCode.BUSY)),
     ]
 
 
@@ -214,7 +222,8 @@ def _broken_bytes() -> Iterator[dict[str, Any]]:
         ("no kind", b"\xa1" + body),
         ("kind 0", b"\xa2\x00\x00" + body),
         ("kind 16", b"\xa2\x00\x10" + body),
-        ("kind 24", b"\xa2\x00\x18\x18" + body),
+        ("kind 19", b"\xa2\x00\x13" + body),
+        ("kind 29", b"\xa2\x00\x18\x1d" + body),
         ("kind true", b"\xa2\x00\xf5" + body),
         ("kind of another type", b"\xa2\x00\x41\x03" + body),
         ("kind in two bytes", b"\xa2\x00\x18\x03" + body),

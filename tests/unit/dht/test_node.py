@@ -16,7 +16,8 @@ from railgun.errors import DiscoveryError, MalformedInput, RefusalCode, UsageErr
 from railgun.limits import DHT_CLIENT_REQUESTS_MAX, DHT_LOOKUPS_MAX, DHT_PUBLISHED_MAX, DHT_REPUBLISH_SECONDS
 from railgun.types import PeerKey
 from railgun.wire import cbor
-from railgun.wire.dht_frames import DHT_ASKS, DHT_REPLIES, DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
+from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
+from railgun.wire.frames import FRAMES
 from tests.unit.dht.support import WALL, Lab, address_of, in_lab, record_of, seed_of
 from tests.unit.dht.test_exchange import wait
 
@@ -267,10 +268,11 @@ def test_a_relay_asks_for_its_clients() -> None:
         nodes = await lab.network_of(20)
         desk = ClientDesk(nodes[3], nodes[3]._clock)
         signed = record_of()
-        put = DHT_ASKS.decode(DHT_ASKS.encode(DhtPut(7, signed.encoded)))
+        put = FRAMES.decode(FRAMES.encode(DhtPut(7, signed.encoded)))
+        assert isinstance(put, DhtPut)
         assert await desk.serve(CLIENT, put) == DhtHeld(7, 16)
         reply = await desk.serve(CLIENT, DhtFind(8, signed.key, None))
-        assert DHT_REPLIES.decode(DHT_REPLIES.encode(reply)) == DhtFound(8, (signed.encoded,), is_certain=True)
+        assert FRAMES.decode(FRAMES.encode(reply)) == DhtFound(8, (signed.encoded,), is_certain=True)
         assert isinstance(reply, DhtFound)
         assert read_found(reply, signed.key, now=WALL) == (signed,)
         with pytest.raises(MalformedInput):
