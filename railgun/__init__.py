@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from railgun.runtime.peer import Peer
     from railgun.runtime.room import Room
     from railgun.runtime.room_mail import MessageReader
-    from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
+    from railgun.runtime.room_views import MemberView, Message, Receipt, SettingsView, Typing
     from railgun.runtime.status import CoverView, PeerStatus, RoomStatusView
     from railgun.types import RelayContact, ServiceMode, SizeClass
     from railgun.wire.roster import Cover
@@ -68,6 +68,7 @@ __all__ = [
     "Room",
     "RoomStatusView",
     "ServiceMode",
+    "SettingsView",
     "SizeClass",
     "StoreError",
     "Typing",
@@ -85,6 +86,7 @@ _HOMES = {
     "Receipt": "railgun.runtime.room_views",
     "Room": "railgun.runtime.room",
     "MessageReader": "railgun.runtime.room_mail",
+    "SettingsView": "railgun.runtime.room_views",
     "Typing": "railgun.runtime.room_views",
     "Cover": "railgun.wire.roster",
     "CoverOptions": "railgun.core.cover",

@@ -219,6 +219,8 @@ INVITE_CONTACTS_MAX: Final = 8
 INVITE_CONTACT_ADDRESSES_MAX: Final = 4
 INVITE_LINK_CHARACTERS_MAX: Final = 4_096
 INVITE_USES_MAX: Final = 10_000
+SETTINGS_DAYS_AHEAD_MAX: Final = 366
+"""How far ahead this device lets settings be named; others' entries may name any later day."""
 LOBBY_CHUNKS_MAX: Final = 128
 """Sealed envelopes that one lobby answer may take: about 8 MB of roster."""
 LOBBY_ANSWERS_MAX: Final = 8

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from railgun.cli.failures import Grammar
@@ -84,6 +85,18 @@ def number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def utc_day(text: str) -> int:
+    """The type of an option that takes a date: days since 1970."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a date as 2031-12-24, not {text}") from None
+    days = (day - datetime(1970, 1, 1, tzinfo=UTC)).days
+    if days < 0:
+        raise argparse.ArgumentTypeError("expected a date to come")
+    return days
 
 
 def hexadecimal(byte_count: int) -> Callable[[str], bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from railgun.cli.arguments import add_command, add_group, add_network_options, add_unlock_options, whole_number
+from railgun.cli.arguments import add_command, add_group, add_network_options, add_unlock_options, utc_day, whole_number
 from railgun.cli.failures import Exit
 from railgun.cli.output import one_line, table
 from railgun.errors import MalformedInput, UsageError
@@ -67,6 +67,19 @@ def _add_room(subparsers: Any) -> None:
 
     listed = add_command(group, "list", run_list, "List the rooms that this device is in or is about to join.")
     add_peer_options(listed)
+
+    changed = add_command(
+        group,
+        "set",
+        run_set,
+        "Change what holds for all members of a room, as one of its admins. It holds from a UTC day on: tomorrow, or "
+        "in a day's last hour the day after.",
+    )
+    add_room_argument(changed)
+    changed.add_argument("--cover", choices=("off", "steady", "strict"), help="how members hide when they speak")
+    changed.add_argument("--committee", type=whole_number(3, 7), help="relays that serve the room, 3 to 7")
+    changed.add_argument("--from", dest="from_day", metavar="DATE", type=utc_day, help="a later day, as 2031-12-24")
+    add_peer_options(changed)
 
     invite = add_command(
         group, "invite", run_invite, "Make an invite link. Whoever has it can ask to be let in until it is spent."
@@ -129,6 +142,39 @@ def run_create(context: Context) -> int:
     return Exit.KEPT
 
 
+def run_set(context: Context) -> int:
+    """``room set``."""
+    given = context.arguments
+    if given.cover is None and given.committee is None:
+        raise UsageError("nothing to change: give --cover, --committee, or both")
+    asked = {"cover": given.cover, "committee_size": given.committee, "from_day": given.from_day}
+    made = ask(
+        context, "set_room", room=given.room, **{name: value for name, value in asked.items() if value is not None}
+    )
+    coming = made["next_settings"]
+    context.printer.result(
+        made,
+        f"From {coming['from']} (UTC) on, {one_line(made['room'])} has {settings_words(coming)}; "
+        "until then nothing changes",
+    )
+    return Exit.KEPT
+
+
+def settings_words(settings: dict[str, Any]) -> str:
+    """What a room's admins have set, for people."""
+    return f"cover {settings['cover']} and a committee of {settings['committee_size']}"
+
+
+def changes_words(rooms: list[dict[str, Any]]) -> list[str]:
+    """A line for each room whose settings are about to change."""
+    return [
+        f"From {room['next_settings']['from']} (UTC) on, {one_line(str(room['name']))} has "
+        f"{settings_words(room['next_settings'])}"
+        for room in rooms
+        if room["next_settings"] is not None
+    ]
+
+
 def run_list(context: Context) -> int:
     """``room list``."""
     found = ask(context, "rooms")
@@ -138,15 +184,15 @@ def run_list(context: Context) -> int:
             "member" if room["is_member"] else "joining",
             room["members"],
             room["mode"],
+            None if room["settings"] is None else room["settings"]["committee_size"],
+            None if room["settings"] is None else room["settings"]["cover"],
             room["name"],
         ]
         for room in found["rooms"]
     ]
-    text = (
-        table(["id", "as", "members", "mode", "name"], rows)
-        if rows
-        else "No rooms yet: railgun room create, or railgun join"
-    )
+    head = ["id", "as", "members", "mode", "committee", "cover", "name"]
+    lines = [table(head, rows), *changes_words(found["rooms"])]
+    text = "\n".join(lines) if rows else "No rooms yet: railgun room create, or railgun join"
     context.printer.result(found, text)
     return Exit.KEPT
 

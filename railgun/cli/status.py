@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from railgun.cli.arguments import add_command, whole_number
 from railgun.cli.failures import Exit
 from railgun.cli.output import one_line, table
-from railgun.cli.rooms import add_peer_options, ask
+from railgun.cli.rooms import add_peer_options, ask, changes_words
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
@@ -63,6 +63,7 @@ def run(context: Context) -> int:
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
         else "no rooms yet",
+        *changes_words(found["rooms"]),
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT

@@ -25,13 +25,13 @@ from railgun.runtime.member_store import forget_room_writes, load_member, load_r
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.room import Room
 from railgun.runtime.room_mail import OUT, RoomMail
+from railgun.runtime.room_settings import COVER_MODES
 from railgun.types import RelayContact, RoomId
 from railgun.wire.invites import Invite, parse_invite
-from railgun.wire.roster import Cover, CreateEntry, RoomSettings
+from railgun.wire.roster import CreateEntry, RoomSettings
 
 ROOM_NONCE_BYTES = 16
 LEAVE_GRACE_SECONDS = 5.0
-COVER_MODES = {mode.name.lower(): mode for mode in Cover}
 
 log = Log("peer")
 

@@ -19,7 +19,7 @@ from railgun.errors import DiscoveryError, MalformedInput, NotMember, UsageError
 from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
-from railgun.runtime.room_views import Message
+from railgun.runtime.room_views import Message, SettingsView
 from railgun.runtime.searching import search_history
 from railgun.types import DeviceKey, RelayContact, RoomId
 from railgun.wire.invites import parse_invite
@@ -47,6 +47,7 @@ class PeerService:
         self._calls: Mapping[str, Callable[[_Arguments], Awaitable[Answer]]] = {
             "rooms": self._rooms,
             "create_room": self._create_room,
+            "set_room": self._set_room,
             "invite": self._invite,
             "members": self._members,
             "remove": self._remove,
@@ -107,6 +108,8 @@ class PeerService:
                     "is_member": room.is_member,
                     "members": room.members if room.is_member else None,
                     "mode": room.mode,
+                    "settings": _settings(room.settings),
+                    "next_settings": _settings(room.next_settings),
                 }
                 for room in status.rooms
             ]
@@ -119,6 +122,16 @@ class PeerService:
         room = await self._peer.create_room(given.text("name"), committee_size=size, closed=closed, cover=cover)
         view = next(view for view in self._peer.status().rooms if view.room_id == room.room_id)
         return {**_name(room), "committee_size": size, "closed": closed, "cover": view.cover.mode}
+
+    async def _set_room(self, given: _Arguments) -> Answer:
+        room = self._room(given)
+        made = await room.change_settings(
+            cover=given.text("cover") if given.has("cover") else None,
+            committee_size=given.integer("committee_size", 5, 3, 7) if given.has("committee_size") else None,
+            from_day=given.integer("from_day", 0, 0, 2**32 - 1) if given.has("from_day") else None,
+        )
+        await self._settle(room)
+        return {**_name(room), "settings": _settings(room.settings), "next_settings": _settings(made)}
 
     async def _invite(self, given: _Arguments) -> Answer:
         room = self._room(given)
@@ -231,6 +244,8 @@ class PeerService:
                     "attached": [seat.hex() for seat in room.attached],
                     "mode": room.mode,
                     "cover": dataclasses.asdict(room.cover),
+                    "settings": _settings(room.settings),
+                    "next_settings": _settings(room.next_settings),
                 }
                 for room in status.rooms
             ],
@@ -367,6 +382,12 @@ def describe_committee(committee: Committee, start: int) -> Answer:
 
 def _relay(ad: Ad) -> Answer:
     return {"node": ad.node_key.hex(), "address": str(ad.address)}
+
+
+def _settings(view: SettingsView | None) -> Answer | None:
+    if view is None:
+        return None
+    return {"committee_size": view.committee_size, "cover": view.cover, "closed": view.closed, "from": view.date}
 
 
 def _name(room: Room) -> Answer:

@@ -13,10 +13,12 @@ from railgun.errors import NotMember, UsageError
 from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX
 from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
-from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
+from railgun.runtime.room_settings import change, coming, holding
+from railgun.runtime.room_views import MemberView, Message, Receipt, SettingsView, Typing
 from railgun.types import DeviceKey, MessageId, RoomId, ServiceMode, SizeClass
 from railgun.wire.content import Content, ReactionContent, ReplyContent, TextContent, TypingContent
 from railgun.wire.invites import Invite, format_invite
+from railgun.wire.roster import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from railgun.runtime.peer import Peer
@@ -215,6 +217,55 @@ class Room:
             raise UsageError(f"an invite cannot be made so: {error}") from error
         self._peer.apply(machine, outcome)
         return format_invite(Invite(self._peer.network_id, self.room_id, made.seed, contacts))
+
+    @property
+    def settings(self) -> SettingsView:
+        """What the room's admins have set, as it holds today. Raises NotMember after `leave`."""
+        wall = self._peer.wall()
+        return holding(self._machine.state(wall), int(wall) // SECONDS_PER_DAY)
+
+    @property
+    def next_settings(self) -> SettingsView | None:
+        """Other settings that hold from a later day, if an admin has set any. Raises NotMember after `leave`."""
+        wall = self._peer.wall()
+        return coming(self._machine.state(wall), int(wall) // SECONDS_PER_DAY)
+
+    async def change_settings(
+        self, *, cover: str | None = None, committee_size: int | None = None, from_day: int | None = None
+    ) -> SettingsView:
+        """Change what holds for all members, from a UTC day on; what is not given stays as it is.
+
+        Args:
+            cover: ``off``, ``steady`` or ``strict``.
+            committee_size: K, 3 to 7.
+            from_day: counted from 1970, tomorrow at the earliest; None for tomorrow, or in a day's last hour the day
+                after. An epoch keeps the settings of the day that it starts on.
+
+        Returns what holds from that day.
+
+        Raises:
+            NotMember: this device is no admin of the room.
+            UsageError: a value is out of range, nothing is to change, or another admin's settings for that day count.
+            StoreError: the disk.
+        """
+        self._mail.check_open()
+        self._peer.check_usable()
+        machine, wall = self._machine, self._peer.wall()
+        made, outcome = change(
+            machine,
+            self._peer.identity.device_key,
+            wall,
+            committee_size=committee_size,
+            cover=cover,
+            from_day=from_day,
+        )
+        self._peer.apply(machine, outcome)
+        if cover not in (None, made.cover) or committee_size not in (None, made.committee_size):
+            raise UsageError(
+                f"an admin nearer to the room's creator has set something else from {made.date}, and that counts: "
+                "name another day"
+            )
+        return made
 
     async def remove(self, device: DeviceKey | str) -> None:
         """Remove a member's device for good. ``device``: its key, or 4 or more hexadecimal digits that begin it.

@@ -6,6 +6,7 @@ Owns: the shapes. Must not know: how they are gathered, sent or kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from railgun.core import conversation
 from railgun.types import DeviceKey, MessageId, RootKey
@@ -18,6 +19,7 @@ from railgun.wire.content import (
     ReplyContent,
     TextContent,
 )
+from railgun.wire.roster import SECONDS_PER_DAY, RoomSettings
 
 _KINDS: dict[type, str] = {
     TextContent: "text",
@@ -87,6 +89,33 @@ class MemberView:
     name: str
     is_admin: bool
     is_self: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsView:
+    """What an admin has set for all members of a room.
+
+    Attributes:
+        committee_size: K, relays that serve the room at a time, 3 to 7.
+        cover: how members hide when they speak: ``off``, ``steady`` or ``strict``.
+        closed: whether only admins let people in.
+        from_day: the UTC day, counted from 1970, that they hold from: for every epoch that starts on it or later.
+    """
+
+    committee_size: int
+    cover: str
+    closed: bool
+    from_day: int
+
+    @property
+    def date(self) -> str:
+        """`from_day` as ``2031-12-24``."""
+        return datetime.fromtimestamp(self.from_day * SECONDS_PER_DAY, UTC).date().isoformat()
+
+
+def view_settings(settings: RoomSettings, from_day: int) -> SettingsView:
+    """A roster's settings as the application sees them."""
+    return SettingsView(settings.committee_size, settings.cover.name.lower(), settings.closed, from_day)
 
 
 def short_name(device: DeviceKey) -> str:

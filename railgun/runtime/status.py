@@ -13,8 +13,10 @@ from railgun.core.room import MemberRoom
 from railgun.core.tag_client import TagClient
 from railgun.crypto.epoch import epoch_start
 from railgun.network import NetworkParameters
+from railgun.runtime.room_settings import coming, holding
+from railgun.runtime.room_views import SettingsView
 from railgun.types import DeviceKey, NodeKey, RoomId, ServiceMode
-from railgun.wire.roster import Cover
+from railgun.wire.roster import SECONDS_PER_DAY, Cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class RoomStatusView:
         attached: those that serve this peer, primary first.
         mode: through whom its messages go now; None while no relay serves it and no member is linked directly.
         cover: what is done to hide when this peer speaks.
+        settings: what the room's admins have set, as it holds today; None while the room is being joined.
+        next_settings: other settings that hold from a later day, if there are any.
     """
 
     room_id: RoomId
@@ -63,6 +67,8 @@ class RoomStatusView:
     attached: tuple[NodeKey, ...]
     mode: ServiceMode | None
     cover: CoverView
+    settings: SettingsView | None
+    next_settings: SettingsView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ def member_status(
                 attached=tuple(attached),
                 mode=None if tag is None else tag.committee.mode(attached),
                 cover=_cover(machine, room_id, wall),
+                settings=None if state is None else holding(state, int(wall) // SECONDS_PER_DAY),
+                next_settings=None if state is None else coming(state, int(wall) // SECONDS_PER_DAY),
             )
         )
     return PeerStatus(

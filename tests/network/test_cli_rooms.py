@@ -52,6 +52,19 @@ def test_two_people_talk(lab: Lab) -> None:
     assert lab("--profile", "ada", "send", "ops", "hello Bob", "--json").checked("send")["receipts"] >= 2
     status = lab("--profile", "ada", "status", "--json").checked("status")
     assert (status["mode"], status["relays_known"], len(status["rooms"][0]["attached"])) == ("volunteers", 3, 2)
+    listed = lab("--profile", "ada", "room", "list", "--json").checked("room-list")["rooms"][0]
+    assert (listed["mode"], listed["settings"]["cover"], listed["next_settings"]) == ("volunteers", "steady", None)
+    change = ("--profile", "ada", "room", "set", "ops", "--cover", "off", "--committee", "3")
+    changed = lab(*change, "--json").checked("room-set")
+    assert (changed["settings"]["committee_size"], changed["next_settings"]["committee_size"]) == (5, 3)
+    day = changed["next_settings"]["from"]
+    assert day > changed["settings"]["from"]
+    for command in (("room", "list"), ("status",)):
+        shown = lab("--profile", "ada", *command).out
+        assert f"From {day} (UTC) on, ops has cover off and a committee of 3" in shown
+        assert "volunteers" in shown
+    refused = lab("--profile", "bob", "room", "set", "ops", "--cover", "strict")
+    assert (refused.status, "only an admin" in refused.complaint) == (2, True)
     beside = lab("--profile", "ada", "tail", "ops", "--history", "1", "--count", "1", "--json").checked("tail")
     assert [message["text"] for message in beside["messages"]] == ["hello Bob"]
     members = lab("--profile", "ada", "room", "members", "ops", "--json").checked("room-members")["members"]

@@ -148,7 +148,8 @@ def test_members_committee_and_clock() -> None:
     seats = tuple(NodeKey(bytes([n]) * 32) for n in range(3))
     cover = CoverView("off", 0, 0, None)
     mode = ServiceMode.VOLUNTEERS
-    view = RoomStatusView(RoomId(b"r" * 32), "ops", True, 2, 0, 125.9, 1, seats, (seats[1], seats[0]), mode, cover)
+    attached = (seats[1], seats[0])
+    view = RoomStatusView(RoomId(b"r" * 32), "ops", True, 2, 0, 125.9, 1, seats, attached, mode, cover, None, None)
     assert status_line(view, "ops") == "ops | 2 devices | 3 seats, epoch ends in 2:05"
     hybrid = dataclasses.replace(view, mode=ServiceMode.HYBRID)
     assert status_line(hybrid, "ops") == "ops | 2 devices | hybrid, 3 seats, epoch ends in 2:05"
