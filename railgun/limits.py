@@ -139,9 +139,13 @@ ANNOUNCE_PULL_DELAY_SECONDS: Final = 0.15
 SEAT_EXCHANGE_SECONDS: Final = 1.0
 UNSEEN_PULL_DELAY_SECONDS: Final = 0.3
 AUDIT_SECONDS: Final = 10.0
-HIDDEN_GRACE_SECONDS: Final = 12.0
-"""How long seats have to tell each other of an id before not naming it counts as hiding it. A link between two of them
-may break, and one may restart: the honest are not to be accused for that."""
+HIDDEN_GRACE_SECONDS: Final = 3.0
+"""How long a client's own seats have to name an id that a third seat named, before that one serves it as well."""
+PROMISE_GRACE_SECONDS: Final = 12.0
+"""How long a seat that receipted an envelope has to name it to those it serves. Its frames may be lost on the way: the
+honest are not to be accused for that."""
+PROMISES_MAX: Final = 4_096
+"""Receipts of one tag's own seats under watch; what is beyond is believed."""
 SEATS_LINKED_MAX: Final = 24
 """Relays that take part in one tag with one seat: the first 2K + 2, and a few that see other seats than we do."""
 PENDING_PULLS_PER_SEAT_MAX: Final = 2_048
@@ -170,6 +174,12 @@ SUSPECTS_MAX: Final = 4_096
 """Ids that audits turned up and that wait to be found hidden or not."""
 TAG_IDS_MAX: Final = 262_144
 """Ids and numbers of one tag: TAG_BYTES_MAX of the smallest envelopes."""
+
+# --- what is held against relays -------------------------------------------------------------
+REPUTATION_RELAYS_MAX: Final = 1_024
+REPUTATION_REPORTS_MAX: Final = 256
+"""Faults of one turn."""
+REPUTATION_DETAIL_BYTES_MAX: Final = 128
 
 # --- clients --------------------------------------------------------------------------------
 PENDING_SENDS_MAX: Final = 1_024

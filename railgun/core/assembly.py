@@ -16,6 +16,7 @@ from railgun.core.node_directory import NodeDirectory
 from railgun.core.own_ad import OwnAd
 from railgun.core.relay import RelayMachine
 from railgun.core.relay_limits import RelayLimits
+from railgun.core.reputation import Reputation
 from railgun.crypto.signing import public_key_of, signing_key_of
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy
@@ -67,8 +68,9 @@ def build_client(
     entropy: Entropy,
     chooser: Random,
     cover: CoverOptions | None = None,
+    reputation: Reputation | None = None,
 ) -> ClientMachine:
-    """A client's machine without rooms."""
+    """A client's machine without rooms. ``reputation``: what it remembers of relays."""
     directory = Directory(network)
     # A client has no key of its own towards relays; the gossip only compares it with others' to break ties.
     nobody = PeerKey(bytes(32))
@@ -80,4 +82,11 @@ def build_client(
         chooser=chooser,
         gossip=Gossip(directory, nobody, chooser, is_relay=False),
     )
-    return ClientMachine(network=network, directory=node_directory, entropy=entropy, chooser=chooser, cover=cover)
+    return ClientMachine(
+        network=network,
+        directory=node_directory,
+        entropy=entropy,
+        chooser=chooser,
+        cover=cover,
+        reputation=reputation,
+    )

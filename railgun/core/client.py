@@ -23,7 +23,7 @@ from railgun.core.cover import (
     Leaving,
     Seats,
 )
-from railgun.core.effects import Disconnect, Effects, Notify, PenalisePeer, Persist, SendPulse
+from railgun.core.effects import Disconnect, Effects, Notify, Persist, SendPulse
 from railgun.core.events import (
     ClockRead,
     DialFailed,
@@ -42,6 +42,7 @@ from railgun.core.liveness import PULSES, Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
+from railgun.core.reputation import Reputation
 from railgun.core.room_port import Room, RoomOutcome, SealRequest
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
@@ -77,6 +78,7 @@ class ClientMachine:
         entropy: Entropy,
         chooser: Chooser,
         cover: CoverOptions | None = None,
+        reputation: Reputation | None = None,
     ) -> None:
         self.network = network
         self.directory = directory
@@ -85,12 +87,21 @@ class ClientMachine:
         self.clock = EpochClock(corrects=True)
         self.counters = ClientCounters()
         self.liveness = Liveness(self.agenda, None)
+        self.reputation = Reputation() if reputation is None else reputation
+        directory.report = self.reputation.report
         self.rooms: dict[RoomId, Room] = {}
         self._entropy = entropy
         self._clock_told: float | None = None
         self._waiting: dict[RoomId, list[Leaving]] = {}
         context = ClientContext(
-            self.agenda, self.connector, self.liveness, self.clock, self.counters, chooser, self._views_differ
+            self.agenda,
+            self.connector,
+            self.liveness,
+            self.clock,
+            self.counters,
+            chooser,
+            self.reputation,
+            self._views_differ,
         )
         self.cover = CoverTraffic(self.agenda, entropy, self.counters, cover or CoverOptions())
         self.tags = TagSet(context, network, directory, self.clock, entropy, chooser)
@@ -152,6 +163,8 @@ class ClientMachine:
                     self._due(name, now, out)
         else:
             self._rare(event, now, out)
+        if self.reputation.reports:
+            self._settle_reports(now, out)
         if self.agenda.to_arm:
             self.agenda.arm(out)
         return out
@@ -167,7 +180,7 @@ class ClientMachine:
                 self._peer_gone(peer, retry, now, out)
             case FrameMalformed(peer, detail):
                 self.counters.malformed_frames += 1
-                out.append(PenalisePeer(peer, RefusalCode.MALFORMED, detail, 10))
+                self.reputation.report(peer, RefusalCode.MALFORMED, detail, 10)
             case SendBlocked(peer):
                 self.counters.frames_blocked += 1
                 if self.connector.is_linked(peer):
@@ -178,6 +191,13 @@ class ClientMachine:
                 self._clock_read(offset, now, out)
             case _:
                 pass
+
+    def _settle_reports(self, now: float, out: Effects) -> None:
+        def is_relay(node: NodeKey) -> bool:
+            return self.directory.directory.newest_ad(node) is not None
+
+        if self.reputation.settle(is_relay, self.clock.wall(now), out):
+            self.tags.standings_changed(now, out)
 
     @property
     def turn_due(self) -> bool:
@@ -279,8 +299,7 @@ class ClientMachine:
                 case _:
                     raise PeerError(RefusalCode.MALFORMED, "a frame for relays", penalty_points=5)
         except PeerError as error:
-            if error.penalty_points:
-                out.append(PenalisePeer(peer, error.code, error.detail, error.penalty_points))
+            self.reputation.report(peer, error.code, error.detail, error.penalty_points)
 
     def _tag_frame(
         self, peer: PeerKey, frame: Digest | Subscribed | Receipt | Refused | SeatDown, now: float, out: Effects

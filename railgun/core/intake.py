@@ -1,10 +1,10 @@
 """What a subscriber has of one tag, and what it lacks.
 
-Owns: ids seen, each seat's numbering, gaps, pulls, and which seat hid what (spec: delivery, digests).
+Owns: ids seen, each seat's numbering, gaps, pulls, what our seats do not name (spec: delivery, digests).
 Must not know: how envelopes open, rooms, which seats are primary or secondary and why.
 
-Every seat numbers the tag's envelopes by itself, so a gap in a numbering is a loss on that link, and an id that one
-seat names and another never does is an id that the other hid.
+Every seat numbers the tag's envelopes by itself, so a gap in a numbering is a loss on that link. An id that a third
+seat names, and none of ours does, shows where there is more to be had; it accuses nobody.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ PULL_RETRY_SECONDS = 1.0
 PULL_RETRY_SECONDS_MAX = 30.0
 PULL_TRIES_MAX = 8
 """An id that nobody brings in so many tries is no envelope; if it is one after all, it will be named again."""
-CLOSING_GRACE_SECONDS = 1.5
-"""At a tag's end publishes ceased long ago, and little time is left."""
 _EPSILON = 1e-6
 UNNAMED = bytes(8)
 """Incarnation of a numbering whose seat has not named it yet."""
@@ -48,8 +46,12 @@ class SeatLog:
     contiguous: int = 0
     beyond: set[int] = field(default_factory=set)
     last_number: int = 0
-    ids: set[EnvelopeId] = field(default_factory=set)
-    """What it has named, one id a number: naming another under a number known already counts for nothing."""
+    ids: dict[EnvelopeId, int] = field(default_factory=dict)
+    """What it has named, with the number: another id under a number known already counts for nothing."""
+    is_confirmed: bool = True
+    """False while a subscription is under way: what comes may be of another incarnation."""
+    has_equivocated: bool = False
+    """It gave one number to two envelopes, or one envelope two numbers."""
     unseen: int = 0
     """Ids it was the first to name that we still lack."""
     stalls: int = 0
@@ -58,8 +60,12 @@ class SeatLog:
 
     def know(self, number: int, envelope_id: EnvelopeId) -> None:
         if number <= self.contiguous or number in self.beyond:
+            if self.is_confirmed and self.ids.get(envelope_id) != number:
+                self.has_equivocated = True
             return
-        self.ids.add(envelope_id)
+        if self.is_confirmed and envelope_id in self.ids:
+            self.has_equivocated = True
+        self.ids[envelope_id] = number
         self.beyond.add(number)
         while self.contiguous + 1 in self.beyond:
             self.contiguous += 1
@@ -87,6 +93,7 @@ class _Unseen:
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
+    source: NodeKey
     since: float
     """Whoever has served us since then should have named the id by ``due_at``."""
     due_at: float
@@ -121,8 +128,8 @@ class Intake:
 
     def expect(self, seat: NodeKey) -> None:
         """A subscription was asked for: its first numbers may overtake the answer."""
-        if seat not in self.logs:
-            self.logs[seat] = SeatLog(UNNAMED)
+        log = self.logs.setdefault(seat, SeatLog(UNNAMED))
+        log.is_confirmed = False
 
     def subscribed(self, seat: NodeKey, incarnation: bytes, last_number: int, now: float) -> None:
         """A seat says where its numbering stands; a seat that restarted numbers afresh."""
@@ -131,6 +138,7 @@ class Intake:
             log.incarnation = incarnation
         if log is None or log.incarnation != incarnation:
             log = self.logs[seat] = SeatLog(incarnation, unseen=0 if log is None else log.unseen)
+        log.is_confirmed = True
         self._numbered(seat, log, last_number, now)
 
     def pulse(self, seat: NodeKey, last_number: int, now: float) -> None:
@@ -166,7 +174,8 @@ class Intake:
     def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool, closing: bool = False) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
 
-        ``audited``: the seat is none of ours, and what it names ours must have named too; ``closing``: very soon.
+        ``audited``: the seat is none of ours, and what it names ours should have named too; ``closing``: it no longer
+        matters who names what.
 
         Raises:
             MalformedInput: numbers run further than a tag's ids may.
@@ -181,20 +190,15 @@ class Intake:
                 log.last_number = max(log.last_number, frame.first_number + offset)
                 continue
             log.know(frame.first_number + offset, envelope_id)
-            if audited:
-                self._suspect(envelope_id, now, closing=closing)
+            if audited and not closing:
+                self._suspect(seat, envelope_id, now)
         self._watch_gap(seat, log, now)
 
-    def _suspect(self, envelope_id: EnvelopeId, now: float, *, closing: bool) -> None:
+    def _suspect(self, source: NodeKey, envelope_id: EnvelopeId, now: float) -> None:
         """A seat that is none of ours named an id: see later whether ours did."""
-        since, grace = now, HIDDEN_GRACE_SECONDS
-        if closing:
-            since, grace = self._seen.get(envelope_id, now), CLOSING_GRACE_SECONDS
-            if now - since < HIDDEN_GRACE_SECONDS:
-                return  # too young for a verdict, and no time is left
         if envelope_id not in self._suspects and len(self._suspects) < SUSPECTS_MAX:
-            self._suspects[envelope_id] = _Suspect(since, now + grace)
-            self._agenda.set_earlier(("hidden", self._tag), now + grace)
+            self._suspects[envelope_id] = _Suspect(source, now, now + HIDDEN_GRACE_SECONDS)
+            self._agenda.set_earlier(("hidden", self._tag), now + HIDDEN_GRACE_SECONDS)
 
     def _note_unseen(self, seat: NodeKey, log: SeatLog, envelope_id: EnvelopeId, now: float) -> bool:
         unseen = self._unseen.get(envelope_id)
@@ -259,33 +263,25 @@ class Intake:
         wait = min(PULL_RETRY_SECONDS_MAX, PULL_RETRY_SECONDS * 2.0 ** min(max(0, log.stalls - 2), 10))
         self._agenda.set(("gap", self._tag, seat), now + wait)
 
-    def hidden_by(self, own_seats: dict[NodeKey, float], now: float) -> list[tuple[NodeKey, EnvelopeId]]:
-        """Which of our seats never named an id that another seat did, after time enough to exchange it.
+    def named_elsewhere(self, own_seats: dict[NodeKey, float], now: float) -> list[NodeKey]:
+        """Seats that named envelopes which came, and none of ours has named after time enough to exchange them.
 
-        ``own_seats``: since when each serves us. One that came later, or of whose numbers some are still missing here,
-        is not judged.
+        ``own_seats``: since when each serves us. Ids that all of them came too late for show nothing.
         """
-        found = []
-        judged = {
-            seat: since
-            for seat, since in own_seats.items()
-            if seat in self.logs and self.logs[seat].contiguous == self.logs[seat].last_number
-        }
+        found: dict[NodeKey, None] = {}
+        logs = [self.logs[seat] for seat in own_seats if seat in self.logs]
         for envelope_id, suspect in list(self._suspects.items()):
             if suspect.due_at > now + _EPSILON:
                 continue
             del self._suspects[envelope_id]
-            if envelope_id in self._seen:
-                found += [
-                    (seat, envelope_id)
-                    for seat, since in judged.items()
-                    if since <= suspect.since and envelope_id not in self.logs[seat].ids
-                ]
+            served = any(since <= suspect.since for since in own_seats.values())
+            if envelope_id in self._seen and served and not any(envelope_id in log.ids for log in logs):
+                self._counters.hidden_ids_found += 1
+                found[suspect.source] = None
         if self._suspects:
             due_at = min(suspect.due_at for suspect in self._suspects.values())
             self._agenda.set_earlier(("hidden", self._tag), due_at)
-        self._counters.hidden_ids_found += len(found)
-        return found
+        return list(found)
 
     def _numbered(self, seat: NodeKey, log: SeatLog, last_number: int, now: float) -> None:
         if last_number > TAG_IDS_MAX:

@@ -6,7 +6,7 @@ Must not know: rooms, tags. Parts: `directory` (what counts), `gossip` (how it t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from railgun.core.agenda import Agenda, DeadlineName
 from railgun.core.committee import Committee
@@ -17,7 +17,7 @@ from railgun.core.gossip import Gossip, GossipOutcome
 from railgun.core.obituaries import DEADLINE as OBITUARY_DEADLINE
 from railgun.core.obituaries import Obituaries, ObituaryOutcome
 from railgun.core.own_ad import OwnAd
-from railgun.errors import MalformedInput, PeerError
+from railgun.errors import MalformedInput, PeerError, RefusalCode
 from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN
 from railgun.ports import Chooser
 from railgun.types import NodeKey, PeerKey, RelayContact, Tag
@@ -57,6 +57,8 @@ class NodeDirectory:
         gossip: Gossip,
     ) -> None:
         """``own_ad`` is None for clients."""
+        self.report: Callable[[PeerKey, RefusalCode, str, int], None] | None = None
+        """Who hears of penalties (code, detail, points), where somebody keeps an account of them."""
         self.directory = directory
         self.agenda = Agenda()
         self.connector = Connector(self.agenda)
@@ -261,6 +263,8 @@ class NodeDirectory:
 
     def _apply(self, outcome: GossipOutcome, out: Effects) -> None:
         out.extend(SendFrame((send.peer,), send.frame) for send in outcome.sends)
-        out.extend(
-            PenalisePeer(penalty.peer, penalty.code, penalty.detail, penalty.points) for penalty in outcome.penalties
-        )
+        for penalty in outcome.penalties:
+            if self.report is not None:
+                self.report(penalty.peer, penalty.code, penalty.detail, penalty.points)
+            else:
+                out.append(PenalisePeer(penalty.peer, penalty.code, penalty.detail, penalty.points))

@@ -15,11 +15,13 @@ from railgun.core.clock import EpochClock
 from railgun.core.committee import Committee, rank_for_handle
 from railgun.core.connector import Connector
 from railgun.core.counters import ClientCounters
-from railgun.core.effects import Effects, PenalisePeer, SendFrame
+from railgun.core.effects import Effects, SendFrame
 from railgun.core.epochs import EpochWindow
 from railgun.core.intake import Intake
 from railgun.core.liveness import Liveness
+from railgun.core.promises import Promises
 from railgun.core.publisher import Outgoing, Progress, Publisher
+from railgun.core.reputation import Reputation
 from railgun.core.tag_visits import TagVisits
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.receipts import sign_subscription
@@ -45,6 +47,8 @@ SUBSCRIBE_RETRY_SECONDS_MAX = 8.0
 AVOID_SECONDS = 5.0
 """A seat that refuses us is passed over for so long, unless it says otherwise."""
 ATTACHED = 2
+BROKEN_PROMISE_PENALTY_POINTS = 20
+EQUIVOCATION_PENALTY_POINTS = 20
 LAST_DIGEST_SECONDS = 2.0
 """How long the last digests and what they show to be missing may take before the tag is closed."""
 
@@ -59,6 +63,7 @@ class ClientContext:
     clock: EpochClock
     counters: ClientCounters
     chooser: Chooser
+    reputation: Reputation
     views_differ: Callable[[PeerKey, float, Effects], None]
     """Told when a seat names other seats than we do."""
 
@@ -99,10 +104,13 @@ class TagClient:
         self.window = window
         self.handle = handle
         self.intake = Intake(keys.tag, context.agenda, context.counters)
+        self.promises = Promises(keys.tag, context.agenda)
         self.publisher = Publisher(keys.tag, context.agenda, context.counters)
         self.visits = TagVisits(keys.tag, context.agenda, context.connector, context.chooser, self._subscribe)
         self._attachments: dict[NodeKey, _Attachment] = {}
         self._linked_for: dict[NodeKey, None] = {}
+        self._guards: dict[NodeKey, None] = {}
+        """Seats that had more than ours would name: they serve us as well, to the end of the tag."""
         self._avoided: dict[NodeKey, float] = {}
         self._entries_before: list[NodeKey] = []
         self._proofs: dict[NodeKey, tuple[PeerKey, bytes]] = {}
@@ -114,14 +122,14 @@ class TagClient:
 
     @property
     def attached(self) -> list[NodeKey]:
-        """Seats that hold an acknowledged subscription of ours, primary first."""
+        """Seats that hold an acknowledged subscription of ours: the primary first, then who guards against it."""
         held = [
-            (-attachment.acknowledged, seat)
+            (-attachment.acknowledged, seat not in self._guards, seat)
             for seat, attachment in self._attachments.items()
             if attachment.acknowledged is not None and self._context.connector.is_linked(seat)
         ]
         held.sort()
-        return [seat for _, seat in held]
+        return [seat for _, _, seat in held]
 
     def is_stranded(self, now: float) -> bool:
         """Whether no relay of the whole ranking can be reached."""
@@ -132,7 +140,7 @@ class TagClient:
     def settle(self, now: float, out: Effects) -> None:
         """Bring links and subscriptions to what they should be. Idempotent; call after any change."""
         self._avoided = {seat: until for seat, until in self._avoided.items() if now + 1e-6 < until}
-        ranked = self._ranked()
+        ranked = self._ranked(now)
         desired = self._desired(ranked, now)
         wanted = self._want_links(ranked, desired, now, out)
         for rank, ad in enumerate(desired):
@@ -154,25 +162,31 @@ class TagClient:
             self._context.agenda.set_earlier(("settle", self.tag), until)
         self._entries(now, out)
 
-    def _ranked(self) -> list[Ad]:
-        """The seats in this subscriber's own order, then standbys and fallbacks as the committee ranks them."""
+    def _ranked(self, now: float) -> list[Ad]:
+        """The seats in this subscriber's own order, then standbys and fallbacks as the committee ranks them; but those
+        that we hold nothing against come before the others."""
         seats = {ad.node_key: ad for ad in self.committee.seats}
         ordered = [seats[seat] for seat in rank_for_handle(self.handle, seats)]
-        return [*ordered, *self.committee.standbys, *self.committee.fallbacks]
+        ranked = [*ordered, *self.committee.standbys, *self.committee.fallbacks]
+        if len(self._context.reputation):
+            wall = self._context.clock.wall(now)
+            ranked.sort(key=lambda ad: self._context.reputation.standing(ad.node_key, wall))
+        return ranked
 
     def _desired(self, ranked: list[Ad], now: float) -> list[Ad]:
-        """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all."""
+        """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all. And
+        whoever guards against them."""
         live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and ad.node_key not in self._avoided]
-        return (live or ranked)[:ATTACHED]
+        return [*(live or ranked)[:ATTACHED], *(ad for ad in live[ATTACHED:] if ad.node_key in self._guards)]
 
     def _is_dead(self, seat: NodeKey, now: float) -> bool:
         return self._context.connector.is_failing(seat, now)
 
     def _want_links(self, ranked: list[Ad], desired: list[Ad], now: float, out: Effects) -> dict[NodeKey, Ad]:
-        """Links to the two that serve us, to those before them that are tried again, and to one more where one of
+        """Links to those that serve us, to those before the two that are tried again, and to one more where one of
         the two is suspect. Returns them."""
-        last = max((rank for rank, ad in enumerate(ranked) if ad in desired), default=-1)
-        wanted = {ad.node_key: ad for ad in ranked[: last + 1]}
+        last = max((rank for rank, ad in enumerate(ranked) if ad in desired[:ATTACHED]), default=-1)
+        wanted = {ad.node_key: ad for ad in (*ranked[: last + 1], *desired[ATTACHED:])}
         if any(self._context.liveness.is_suspect(PeerKey(ad.node_key)) for ad in desired):
             spare = [ad for ad in ranked[last + 1 :] if not self._is_dead(ad.node_key, now)]
             wanted.update((ad.node_key, ad) for ad in spare[:1])
@@ -219,7 +233,7 @@ class TagClient:
         added = [seat for seat in entries if seat not in before]
         if added:
             self.publisher.entries_changed(added, entries, self.committee, now, out)
-            self.visits.plan_audit(now)
+            self.visits.plan_audit(now, len(self.committee.seats) - len(entries))
 
     def _subscribe(self, seat: NodeKey, mode: SubscriptionMode, out: Effects) -> None:
         linked = self._context.connector.linked[PeerKey(seat)]
@@ -296,6 +310,7 @@ class TagClient:
     def deliver(self, peer: PeerKey, frame: Deliver, envelope_id: EnvelopeId, now: float) -> bool:
         """An envelope of this tag arrived. True when it is new."""
         fresh = self.intake.delivered(NodeKey(peer), frame.number, envelope_id, now)
+        self._check_numbers(NodeKey(peer))
         if fresh:
             self._context.counters.envelopes_received += 1
         return fresh
@@ -304,10 +319,24 @@ class TagClient:
         seat = NodeKey(peer)
         audited = self.visits.is_visited(seat) and seat not in self._attachments
         self.intake.digest(seat, frame, now, audited=audited, closing=self.is_closing)
+        self._check_numbers(seat)
 
     def receipt(self, frame: Receipt, now: float) -> list[Progress]:
         """See `Publisher.receipt_received`."""
-        return self.publisher.receipt_received(frame, self.committee, lambda seat: self._is_dead(seat, now))
+        progress = self.publisher.receipt_received(frame, self.committee, lambda seat: self._is_dead(seat, now))
+        log = self.intake.logs.get(frame.seat)
+        if progress and log is not None and frame.seat in self._attachments:
+            self.promises.made(frame.seat, log, (item.outgoing.envelope_id for item in progress), now)
+        return progress
+
+    def _check_numbers(self, seat: NodeKey) -> None:
+        """A seat that gives one number to two envelopes tells some subscribers other things than others."""
+        log = self.intake.logs.get(seat)
+        if log is not None and log.has_equivocated:
+            log.has_equivocated = False
+            self._context.reputation.report(
+                seat, RefusalCode.CONFLICT, "named two envelopes under one number", EQUIVOCATION_PENALTY_POINTS
+            )
 
     def refused(self, peer: PeerKey, frame: Refused, now: float, out: Effects) -> list[Outgoing]:
         """A seat refused something of this tag. Returns envelopes that came too late for it, to be sealed again."""
@@ -366,7 +395,9 @@ class TagClient:
                 linked = [item for item in self.intake.logs if self._context.connector.is_linked(item)]
                 self.intake.pull_unseen(linked, now, out)
             case "hidden":
-                self._find_hidden(now, out)
+                self._find_guards(now, out)
+            case "promises":
+                self._find_broken(now)
             case "publish":
                 self._publish_again(now, out)
             case "audit":
@@ -376,11 +407,21 @@ class TagClient:
             case _:
                 pass
 
-    def _find_hidden(self, now: float, out: Effects) -> None:
-        own = {seat: self._attachments[seat].since for seat in self.attached}
-        for hider, envelope_id in self.intake.hidden_by(own, now):
-            detail = f"hid envelope {envelope_id.hex()}"
-            out.append(PenalisePeer(PeerKey(hider), RefusalCode.CONFLICT, detail, 5))
+    def _find_guards(self, now: float, out: Effects) -> None:
+        """A third seat has what none of ours names: let it serve us as well. Who is at fault cannot be told."""
+        found = self.intake.named_elsewhere(self._serving_since(), now)
+        fresh = [seat for seat in found if seat not in self._guards and seat in self.committee.seat_keys]
+        if fresh and not self.is_closing:
+            self._guards.update(dict.fromkeys(fresh))
+            self.settle(now, out)
+
+    def _find_broken(self, now: float) -> None:
+        for seat, envelope_id in self.promises.broken(self.intake.logs, self._serving_since(), now):
+            detail = f"receipted envelope {envelope_id.hex()} and never named it"
+            self._context.reputation.report(seat, RefusalCode.CONFLICT, detail, BROKEN_PROMISE_PENALTY_POINTS)
+
+    def _serving_since(self) -> dict[NodeKey, float]:
+        return {seat: self._attachments[seat].since for seat in self.attached}
 
     def _audit(self, now: float, out: Effects) -> None:
         """Ask one seat that is not ours what it holds."""
@@ -392,7 +433,7 @@ class TagClient:
         if others and self.window.start <= wall < self.window.busy_until:
             self._context.counters.audits += 1
             self.visits.audit_one(others, now, out)
-        self.visits.plan_audit(now)
+        self.visits.plan_audit(now, len(others))
 
     def last_digests(self, now: float, out: Effects) -> float:
         """The overlap is over: ask every seat once more. Returns when the tag may be closed."""
@@ -409,7 +450,7 @@ class TagClient:
             self._context.connector.release(("tag", self.tag), seat)
         self._linked_for.clear()
         self.visits.close()
-        for what in ("settle", "unseen", "hidden", "publish", "audit"):
+        for what in ("settle", "unseen", "hidden", "promises", "publish", "audit"):
             self._context.agenda.cancel((what, self.tag))
         for seat in self.intake.logs:
             self._context.agenda.cancel(("gap", self.tag, seat))

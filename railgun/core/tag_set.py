@@ -25,7 +25,7 @@ from railgun.types import Handle, PeerKey, RoomId, Tag
 from railgun.wire.frames import Subscribed
 
 HANDLE_BYTES = 16
-TAG_WORDS = ("settle", "gap", "unseen", "hidden", "publish", "audit", "visit-end")
+TAG_WORDS = ("settle", "gap", "unseen", "hidden", "promises", "publish", "audit", "visit-end")
 
 
 @dataclass(slots=True)
@@ -189,6 +189,12 @@ class TagSet:
             keys, plan = entry.plan.keys, entry.plan
             committee = self._directory.committee(keys.tag, keys.start, plan.committee_size, wall)
             entry.client.committee_changed(committee, now, out)
+
+    def standings_changed(self, now: float, out: Effects) -> None:
+        """Some relays are to be preferred to others than before."""
+        for entry in list(self._open.values()):
+            if not entry.client.is_closing:
+                entry.client.settle(now, out)
 
     def take_unsettled(self, tag: Tag) -> list[tuple[RoomId, Outgoing]]:
         """The envelopes of an ending epoch that lack a majority, with their room."""

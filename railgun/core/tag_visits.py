@@ -35,18 +35,29 @@ class TagVisits:
         self._subscribe = subscribe
         self._visits: dict[NodeKey, None] = {}
         self._direct: dict[NodeKey, None] = {}
+        self._audited: dict[NodeKey, None] = {}
+        """The last one last."""
 
     def is_visited(self, seat: NodeKey) -> bool:
         return seat in self._visits
 
-    def plan_audit(self, now: float) -> None:
-        """Plan the next audit, unless one is planned."""
+    def plan_audit(self, now: float, others: int) -> None:
+        """Plan the next audit, unless one is planned: each of so many ``others`` is due about every AUDIT_SECONDS."""
         if not self._agenda.is_set(("audit", self._tag)):
-            self._agenda.set(("audit", self._tag), now + AUDIT_SECONDS * (0.5 + self._chooser.random()))
+            wait = AUDIT_SECONDS * (0.5 + self._chooser.random()) / max(1, others)
+            self._agenda.set(("audit", self._tag), now + wait)
 
     def audit_one(self, others: Sequence[RelayContact], now: float, out: Effects) -> None:
-        """Visit one of several seats."""
-        self.begin(others[self._chooser.randrange(len(others))], now, out)
+        """Visit one of several seats: at random one that was not visited yet, else the one visited longest ago."""
+        fresh = [contact for contact in others if contact.node_key not in self._audited]
+        if fresh:
+            chosen = fresh[self._chooser.randrange(len(fresh))]
+        else:
+            oldest = {node_key: turn for turn, node_key in enumerate(self._audited)}
+            chosen = min(others, key=lambda contact: oldest[contact.node_key])
+        self._audited.pop(chosen.node_key, None)
+        self._audited[chosen.node_key] = None
+        self.begin(chosen, now, out)
 
     def begin(self, contact: RelayContact, now: float, out: Effects, *, direct: bool = False) -> None:
         """Visit a seat; ``direct``: something is to be published to it once it has answered."""

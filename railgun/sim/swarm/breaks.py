@@ -266,8 +266,8 @@ class _KeptTooShort(Break):
     def alter_relay(self, relay: RelayMachine) -> None:
         tags, open_tag = relay.tags, relay.tags.open
 
-        def open_briefly(descriptor: Any, now: float) -> Any:
-            seat = open_tag(descriptor, now)
+        def open_briefly(descriptor: Any, opener: Any, now: float, out: Effects, *, proved: bool) -> Any:
+            seat = open_tag(descriptor, opener, now, out, proved=proved)
             relay.agenda.set(("tag-end", seat.tag), now + seat.window.end - relay.clock.wall(now))
             return seat
 

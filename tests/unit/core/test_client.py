@@ -248,25 +248,6 @@ def test_garbage_of_a_seat_is_penalised_and_a_member_s_garbage_is_not() -> None:
     assert told(lab.frame(primary, Deliver(3, good))) == [PlainDelivered(7)]
 
 
-def test_an_id_that_own_seats_hid_is_found_by_an_audit() -> None:
-    lab = ClientLab()
-    primary, secondary = lab.attach()
-    third = lab.ranked[2]
-    lab.connect(third)
-    effects = lab.until(16.0)
-    assert modes(effects, third)
-    assert set(modes(effects, third)) == {AUDIT}
-    while not lab.tag.visits.is_visited(third):
-        lab.until(lab.now + 0.5)
-    data = envelope(lab, 7)
-    lab.acknowledge(third, AUDIT, last_number=1)
-    lab.frame(third, Digest(lab.tag.tag, 1, (id_of(data),)))
-    assert told(lab.frame(third, Deliver(1, data))) == [PlainDelivered(7)]
-    lab.frame(secondary, Digest(lab.tag.tag, 1, (id_of(data),)))
-    found = penalties(lab.until(lab.now + 13.0))
-    assert [item.peer for item in found] == [primary]
-
-
 def test_the_next_epoch_is_warmed_up_and_opened_and_the_last_one_closed() -> None:
     lab = ClientLab()
     lab.attach()

@@ -9,13 +9,14 @@ from railgun.core.counters import ClientCounters
 from railgun.core.effects import Effects, SendFrame
 from railgun.core.intake import PULL_TRIES_MAX, Intake
 from railgun.errors import MalformedInput
-from railgun.limits import TAG_IDS_MAX, UNSEEN_PER_SEAT_MAX
+from railgun.limits import HIDDEN_GRACE_SECONDS, TAG_IDS_MAX, UNSEEN_PER_SEAT_MAX
 from railgun.types import EnvelopeId, NodeKey, Tag
 from railgun.wire.frames import Digest, Pull
 
 TAG = Tag(b"t" * 32)
 A, B, C = (NodeKey(bytes([value]) * 32) for value in (1, 2, 3))
 FIRST = b"inc-one!"
+SECOND = b"inc-two!"
 
 
 def eid(index: int) -> EnvelopeId:
@@ -134,38 +135,65 @@ def test_a_first_envelope_that_overtakes_the_answer_counts() -> None:
     assert lab.until(5.0) == []
 
 
-def test_an_id_that_only_another_seat_names_was_hidden() -> None:
+def test_a_seat_that_named_what_none_of_ours_did_is_found() -> None:
     lab = Lab(A, B, C)
-    lab.digest(C, 1, 1, audited=True)
-    lab.intake.delivered(C, 1, eid(1), 0.0)
+    lab.digest(C, 1, 1, 2, audited=True)
+    for number in (1, 2):
+        lab.intake.delivered(C, number, eid(number), 0.0)
     lab.digest(B, 1, 1)
     own = {A: 0.0, B: 0.0}
-    assert lab.intake.hidden_by(own, 11.9) == []
-    assert lab.intake.hidden_by(own, 12.0) == [(A, eid(1))]
-    assert lab.intake.hidden_by(own, 99.0) == []
-    assert lab.counters.hidden_ids_found == 1
+    assert lab.intake.named_elsewhere(own, HIDDEN_GRACE_SECONDS - 0.1) == []
+    assert lab.intake.named_elsewhere(own, HIDDEN_GRACE_SECONDS) == [C]
+    assert lab.intake.named_elsewhere(own, 99.0) == []
+    assert lab.counters.hidden_ids_found == 1  # one of ours had named the other
 
 
-def test_a_seat_that_came_later_or_whose_numbers_are_still_missing_is_not_accused() -> None:
+def test_seats_that_all_came_later_show_nothing() -> None:
     lab = Lab(A, B, C)
     lab.digest(C, 1, 1, audited=True)
     lab.intake.delivered(C, 1, eid(1), 0.0)
-    lab.intake.pulse(B, 5, 1.0)
-    assert lab.intake.hidden_by({A: 0.1, B: 0.0}, 12.0) == []
+    assert lab.intake.named_elsewhere({A: 0.1, B: 0.1}, 12.0) == []
 
 
-def test_an_id_under_which_no_envelope_came_accuses_nobody() -> None:
+def test_a_seat_whose_numbers_never_come_does_not_hide_what_it_hides() -> None:
     lab = Lab(A, C)
     lab.digest(C, 1, 1, audited=True)
-    assert lab.intake.hidden_by({A: 0.0}, 12.0) == []
+    lab.intake.delivered(C, 1, eid(1), 0.0)
+    lab.intake.pulse(A, 5, 1.0)
+    assert lab.intake.named_elsewhere({A: 0.0}, 12.0) == [C]
 
 
-def test_at_a_tag_s_end_only_what_came_long_before_is_judged() -> None:
+def test_an_id_under_which_no_envelope_came_shows_nothing() -> None:
     lab = Lab(A, C)
-    lab.intake.delivered(C, 1, eid(1), 5.0)
-    lab.intake.delivered(C, 2, eid(2), 50.0)
-    lab.intake.digest(C, Digest(TAG, 1, (eid(1), eid(2), eid(3))), 60.0, audited=True, closing=True)
-    assert lab.intake.hidden_by({A: 0.0}, 61.5) == [(A, eid(1))]
+    lab.digest(C, 1, 1, audited=True)
+    assert lab.intake.named_elsewhere({A: 0.0}, 12.0) == []
+
+
+def test_a_number_given_to_two_envelopes_shows_and_one_repeated_does_not() -> None:
+    lab = Lab(A, B, C)
+    for seat in (A, B, C):
+        lab.intake.subscribed(seat, FIRST, 0, 0.0)
+    lab.digest(A, 1, 1, 2)
+    lab.digest(A, 1, 1, 2)
+    lab.intake.delivered(A, 2, eid(2), 0.0)
+    assert not lab.intake.logs[A].has_equivocated
+    lab.digest(B, 1, 1)
+    lab.digest(B, 1, 2)
+    assert lab.intake.logs[B].has_equivocated
+    lab.digest(C, 1, 1, 1)
+    assert lab.intake.logs[C].has_equivocated
+
+
+def test_what_may_be_of_another_incarnation_is_no_equivocation() -> None:
+    """A restarted seat's first frames may overtake its answer."""
+    lab = Lab(A)
+    lab.intake.subscribed(A, FIRST, 0, 0.0)
+    lab.digest(A, 1, 1, 2)
+    lab.intake.expect(A)
+    lab.intake.delivered(A, 1, eid(7), 1.0)
+    lab.intake.subscribed(A, SECOND, 1, 1.1)
+    lab.intake.delivered(A, 1, eid(7), 1.2)
+    assert not lab.intake.logs[A].has_equivocated
 
 
 def test_numbers_beyond_what_a_tag_can_hold_are_malformed() -> None:
