@@ -215,7 +215,7 @@ def run_members(context: Context) -> int:
         [
             member["device"][:16],
             "admin" if member["is_admin"] else "member",
-            "this device" if member["is_self"] else "",
+            "this device" if member["is_self"] else "verified" if member["is_verified"] else "",
             member["name"],
         ]
         for member in found["members"]

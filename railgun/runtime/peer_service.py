@@ -17,6 +17,7 @@ from railgun.core.room_port import TagPurpose
 from railgun.crypto.epoch import epoch_start
 from railgun.errors import DiscoveryError, MalformedInput, NotMember, UsageError
 from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
+from railgun.runtime.device_calls import DeviceCalls, Given
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import Message, SettingsView
@@ -57,6 +58,7 @@ class PeerService:
             "search": self._search,
             "status": self._status,
             "committee": self._committee,
+            **DeviceCalls(peer, self).calls(),
         }
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> Answer:
@@ -152,6 +154,7 @@ class PeerService:
                     "name": member.name,
                     "is_admin": member.is_admin,
                     "is_self": member.is_self,
+                    "is_verified": member.is_verified,
                 }
                 for member in room.members()
             ],
@@ -274,6 +277,20 @@ class PeerService:
             "relays_known": directory.relays_known,
             "relays_agreeing": len(directory.agreeing),
         }
+
+    # --- for the calls about devices ------------------------------------------------------------
+
+    def find_room(self, given: Given) -> Room:
+        """The room that ``given`` names. Raises UsageError, NotMember."""
+        return self._peer.room(given.text("room"))
+
+    def find_device(self, room: Room, text: str) -> DeviceKey:
+        """A member by name or digits. Raises UsageError, NotMember."""
+        return self._device(room, text)
+
+    async def reach(self, contacts: tuple[RelayContact, ...]) -> None:
+        """Wait until a relay is linked. Raises UsageError, DiscoveryError."""
+        await self._reach((*contacts, *self._bootstrap()))
 
     # --- inside ---------------------------------------------------------------------------------
 

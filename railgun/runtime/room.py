@@ -189,11 +189,18 @@ class Room:
     def members(self) -> list[MemberView]:
         """All members' devices, by key. Raises NotMember after `leave`."""
         own = self._peer.identity.device_key
+        found = self._machine.state(self._peer.wall()).members
+        verified = self._peer.people.verified({member.root for member in found})
         return [
             MemberView(
-                member.device, member.root, self._mail.name_of(member.device), member.is_admin, member.device == own
+                device_key=member.device,
+                root_key=member.root,
+                name=self._mail.name_of(member.device),
+                is_admin=member.is_admin,
+                is_self=member.device == own,
+                is_verified=member.root in verified,
             )
-            for member in self._machine.state(self._peer.wall()).members
+            for member in found
         ]
 
     def invite(self, uses: int = INVITE_USES, expires_in_seconds: float = INVITE_SECONDS) -> str:

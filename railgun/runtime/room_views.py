@@ -82,13 +82,16 @@ class Typing:
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """One member's device. Keys have 32 bytes; ``root_key`` is the person's, the same for all of its devices."""
+    """One member's device. Keys have 32 bytes; ``root_key`` is the person's, the same for all of its devices.
+
+    ``is_verified``: on this device somebody has said that the safety numbers with that person agree."""
 
     device_key: DeviceKey
     root_key: RootKey
     name: str
     is_admin: bool
     is_self: bool
+    is_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ def environment(home: Path) -> dict[str, str]:
 class Running:
     """A command under way. Without a terminal: nobody can be asked for a passphrase."""
 
-    def __init__(self, home: Path, words: tuple[str | Path, ...]) -> None:
+    def __init__(self, home: Path, words: tuple[str | Path, ...], *, asks: bool = False) -> None:
         self.log = home / f"{os.urandom(4).hex()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "railgun.cli.main", *map(str, words)],
                 cwd=home,
                 env=environment(home) | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if asks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -48,6 +48,12 @@ class Running:
         line = self.process.stdout.readline()
         assert line, f"it said nothing: {self.log.read_text()}"
         return line.rstrip("\n")
+
+    def answer(self, text: str) -> None:
+        """Type a line. Only where the command was started with ``asks``."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
 
     def end(self, number: int = signal.SIGTERM) -> Ran:
         """Send a signal (0 for none) and wait for the end."""
@@ -90,9 +96,9 @@ class Lab:
         assert ran.status == 0, f"{words}: {ran.out}{ran.err}"
         return ran
 
-    def start(self, *words: str | Path) -> Running:
-        """Start a command; whatever still runs is ended with the lab."""
-        running = Running(self.home, words)
+    def start(self, *words: str | Path, asks: bool = False) -> Running:
+        """Start a command; whatever still runs is ended with the lab. ``asks``: it can be answered."""
+        running = Running(self.home, words, asks=asks)
         self.running.append(running)
         return running
 
