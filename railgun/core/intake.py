@@ -89,6 +89,8 @@ class _Unseen:
     first_source: NodeKey
     sources: list[NodeKey]
     tries: int = 0
+    asked: list[NodeKey] = field(default_factory=list)
+    """At the tag's end: who was asked already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Intake:
         """When each id's envelope came."""
         self._unseen: dict[EnvelopeId, _Unseen] = {}
         self._suspects: dict[EnvelopeId, _Suspect] = {}
+        self.is_closing = False
+        """The tag ends soon: there is no time to ask one seat after the other, of whom all but one may lie."""
 
     @property
     def seen_count(self) -> int:
@@ -171,11 +175,11 @@ class Intake:
         """What a seat delivered under this id was no good: take it from anyone else who offers it."""
         self._seen.pop(envelope_id, None)
 
-    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool, closing: bool = False) -> None:
+    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
 
-        ``audited``: the seat is none of ours, and what it names ours should have named too; ``closing``: it no longer
-        matters who names what.
+        ``audited``: the seat is none of ours, and what it names ours should have named too. At the tag's end it no
+        longer matters who names what.
 
         Raises:
             MalformedInput: numbers run further than a tag's ids may.
@@ -190,7 +194,7 @@ class Intake:
                 log.last_number = max(log.last_number, frame.first_number + offset)
                 continue
             log.know(frame.first_number + offset, envelope_id)
-            if audited and not closing:
+            if audited and not self.is_closing:
                 self._suspect(seat, envelope_id, now)
         self._watch_gap(seat, log, now)
 
@@ -210,6 +214,9 @@ class Intake:
             self._agenda.set_earlier(("unseen", self._tag), unseen.due_at)
         if seat not in unseen.sources:
             unseen.sources.append(seat)
+            if self.is_closing:
+                unseen.due_at = now
+                self._agenda.set_earlier(("unseen", self._tag), now)
         return True
 
     def _drop_unseen(self, envelope_id: EnvelopeId) -> None:
@@ -235,7 +242,11 @@ class Intake:
                 self._drop_unseen(envelope_id)
                 continue
             sources = [seat for seat in unseen.sources if seat in linked] or linked
-            if sources:
+            if self.is_closing:
+                for seat in [seat for seat in sources if seat not in unseen.asked]:
+                    unseen.asked.append(seat)
+                    by_seat.setdefault(seat, []).append(envelope_id)
+            elif sources:
                 by_seat.setdefault(sources[unseen.tries % len(sources)], []).append(envelope_id)
                 unseen.tries += 1
             unseen.due_at = now + PULL_RETRY_SECONDS

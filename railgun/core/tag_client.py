@@ -318,7 +318,7 @@ class TagClient:
     def digest(self, peer: PeerKey, frame: Digest, now: float) -> None:
         seat = NodeKey(peer)
         audited = self.visits.is_visited(seat) and seat not in self._attachments
-        self.intake.digest(seat, frame, now, audited=audited, closing=self.is_closing)
+        self.intake.digest(seat, frame, now, audited=audited)
         self._check_numbers(seat)
 
     def receipt(self, frame: Receipt, now: float) -> list[Progress]:
@@ -437,7 +437,7 @@ class TagClient:
 
     def last_digests(self, now: float, out: Effects) -> float:
         """The overlap is over: ask every seat once more. Returns when the tag may be closed."""
-        self.is_closing = True
+        self.is_closing = self.intake.is_closing = True
         for ad in self.committee.seats:
             self.visits.begin(ad.contact(), now, out)
         return now + LAST_DIGEST_SECONDS

@@ -25,6 +25,8 @@ from railgun.types import PeerKey
 
 HEARD_SECONDS: Final = 0.4
 """Whoever was heard so lately is not dead: a probe alone waits longer."""
+MEDIAN_SECONDS: Final = 2.5
+"""The slowest of the networks drawn needs about half a second."""
 AGENDA_MAX: Final = 200
 """Deadlines that a node may have at once, a room more or less."""
 
@@ -137,6 +139,13 @@ def check_readers(ledger: SwarmLedger) -> list[Violation]:
         for reader in sorted(entry.delivered)
         if reader in entry.barred
     ]
+
+
+def check_late(ledger: SwarmLedger) -> list[Violation]:
+    """Whatever goes wrong for some, most messages are there at once."""
+    latencies = sorted(ledger.latencies_seconds)
+    median = latencies[len(latencies) // 2] if latencies else 0.0
+    return [Violation("late", f"half of all deliveries took {median:.1f} s and more")] if median > MEDIAN_SECONDS else []
 
 
 # --- agreement ------------------------------------------------------------------------------------

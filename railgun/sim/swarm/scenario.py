@@ -33,6 +33,7 @@ from railgun.sim.swarm.checks import (
     check_agreement,
     check_blame,
     check_converged,
+    check_late,
     check_lost,
     check_readers,
     check_state,
@@ -361,6 +362,7 @@ class SwarmRun:
         self.violations += check_lost(ledger, kept_numbers(world, ledger, rooms))
         self.violations += check_twice(world, ledger, rooms)
         self.violations += check_readers(ledger)
+        self.violations += check_late(ledger)
         self.violations += check_converged(world, ledger, rooms)
         self.violations += check_state(world, ledger, ROOMS, self._tags_a_room)
         self.violations += check_blame(world.nodes.values(), liars)

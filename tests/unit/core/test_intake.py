@@ -86,6 +86,18 @@ def test_each_try_asks_another_source_and_a_seat_without_it_is_not_asked_again()
     assert {lab.until(now)[0][0] for now in (2.3, 3.3)} == {B}
 
 
+def test_at_the_tag_s_end_everyone_who_names_an_id_is_asked_at_once() -> None:
+    """All but one may lie, and the seats forget the tag before they could be asked one after the other."""
+    lab = Lab(A, B, C)
+    lab.digest(A, 1, 1, now=0.0)
+    lab.intake.is_closing = True
+    lab.digest(B, 1, 1, now=0.1)
+    assert [(seat, pull.ids) for seat, pull in lab.until(0.1)] == [(A, (eid(1),)), (B, (eid(1),))]
+    lab.digest(C, 1, 1, now=0.2)
+    assert [(seat, pull.ids) for seat, pull in lab.until(0.2)] == [(C, (eid(1),))], "and nobody twice"
+    assert lab.until(2.0) == []
+
+
 def test_an_id_that_nobody_brings_is_given_up_until_it_is_named_again() -> None:
     lab = Lab(A)
     lab.digest(A, 1, 1)
