@@ -308,6 +308,9 @@ class Store(Protocol):
     def load(self, table: str, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
         """All keys that begin with ``prefix``, with their values, in ascending order of the keys."""
 
+    def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
+        """The keys that `load` would give, without reading values."""
+
     def count(self, table: str) -> int:
         """How many keys ``table`` holds."""
 

@@ -65,6 +65,7 @@ from railgun.wire.content import (
     split_content,
 )
 from railgun.wire.envelope import smallest_class_for
+from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.roster import DeviceField, PrekeyRecord, TimeField
 from railgun.wire.schema import Array, Bytes, Codec
 from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest
@@ -72,7 +73,15 @@ from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest
 MESSAGES: Final = "messages"
 _HEADS_KEY: Final = b"h"
 _WAITING_KEY: Final = b"w"
-NOT_KEPT: Final = (TypingContent, RosterContent, HeadsContent, WantContent, OwnRoomsContent)
+NOT_KEPT: Final = (
+    TypingContent,
+    RosterContent,
+    HeadsContent,
+    WantContent,
+    OwnRoomsContent,
+    FilePartContent,
+    FileWantContent,
+)
 """Contents that are acted on and are no part of the history."""
 NOT_A_HEAD: Final = (ReactionContent, *NOT_KEPT)
 

@@ -2,7 +2,8 @@
 
 Owns: putting the parts together, the deadlines of all of them, letting joiners in.
 Must not know: seats, links, disks, the application. Parts: `room_telling` (what goes out), `room_hearing` (what comes
-in), `room_prekeys`, `room_upkeep`, `roster`, `generations`, `conversation`, `lobby`. Spec: docs/spec/rooms.md.
+in), `room_files`, `room_prekeys`, `room_upkeep`, `roster`, `generations`, `conversation`, `lobby`.
+Spec: docs/spec/rooms.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from railgun.core.conversation import Conversation
 from railgun.core.fragments import FragmentAssembly
 from railgun.core.generations import Generations
 from railgun.core.lobby import Admission, LobbyHost, MadeInvite, make_invite
+from railgun.core.room_files import RoomFiles
 from railgun.core.room_hearing import RoomHearing
 from railgun.core.room_keys import cover_plan, member_plans
 from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
@@ -52,7 +54,8 @@ class MemberRoom:
         self._host = LobbyHost(tools.me, tools.sessions)
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
-        self._hearing = RoomHearing(self._telling, self.prekeys, self._host, self._upkeep, self._catch_up)
+        self.files = RoomFiles(self._telling)
+        self._hearing = RoomHearing(self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files)
         self._ask_roster_at: float | None = None
         self._forget_at = 0.0
 
@@ -173,7 +176,11 @@ class MemberRoom:
         """See `Room`."""
         state = self.state(wall)
         found = self._upkeep.deadlines(state, self._telling.start(wall), now)
-        for name, at in (("keys", self.conversation.next_key_request_at()), ("lobby", self._host.next_due())):
+        for name, at in (
+            ("keys", self.conversation.next_key_request_at()),
+            ("lobby", self._host.next_due()),
+            ("files", self.files.next_due()),
+        ):
             if at is not None:
                 found[name] = at
         found["forget"] = max(self._forget_at, now)
@@ -199,6 +206,8 @@ class MemberRoom:
                 return self._admit(
                     self._host.due(self.roster, self.generations, start, self.tools.entropy, now, wall), wall
                 )
+            case "files":
+                return self.files.due(now, wall)
             case "forget":
                 self._forget_at = now + FORGET_SECONDS
                 oldest = start - self.tools.network.epoch_seconds
@@ -218,6 +227,11 @@ class MemberRoom:
                 return RoomOutcome(requests=due)
             case "prekey":
                 return self.prekeys.tell(now, wall)
+            case _:
+                return self._generation_due(name, state, start, now, wall)
+
+    def _generation_due(self, name: str, state: RosterState, start: int, now: float, wall: float) -> RoomOutcome:
+        match name:
             case "generation-make":
                 return self._make_generation(state, start, wall)
             case "generation-ask":
@@ -225,8 +239,7 @@ class MemberRoom:
             case "generation-answer":
                 requests = self._upkeep.answers_due(state, start, self.roster.prekey, now)
                 return RoomOutcome(requests=requests)
-            case _:
-                return RoomOutcome()
+        return RoomOutcome()
 
     def _admit(self, admissions: list[Admission], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()

@@ -11,6 +11,7 @@ from railgun.core.conversation import Received, ReceiveOutcome
 from railgun.core.fragments import FragmentAssembly
 from railgun.core.lobby import LobbyHost
 from railgun.core.persistence import Write
+from railgun.core.room_files import RoomFiles
 from railgun.core.room_notifications import MessageReceived
 from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
 from railgun.core.room_prekeys import PrekeyTelling
@@ -20,6 +21,7 @@ from railgun.errors import CryptoError, MalformedInput, PeerError
 from railgun.types import EnvelopeKind
 from railgun.wire.content import ROSTER_ENTRIES_PER_CONTENT_MAX, HeadsContent, RosterContent, WantContent
 from railgun.wire.envelope import Inner
+from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.sealed import (
     SEALED_BODIES,
     AnswerChunk,
@@ -32,6 +34,9 @@ from railgun.wire.sealed import (
     RosterRequest,
 )
 
+NOT_TOLD = (HeadsContent, WantContent, FilePartContent, FileWantContent)
+"""What members say that is no message to the application."""
+
 
 class RoomHearing:
     """The incoming half of a `railgun.core.room.MemberRoom`."""
@@ -43,12 +48,14 @@ class RoomHearing:
         host: LobbyHost,
         upkeep: GenerationUpkeep,
         catch_up: CatchUp,
+        files: RoomFiles,
     ) -> None:
         self._telling = telling
         self._prekeys = prekeys
         self._host = host
         self._upkeep = upkeep
         self._catch_up = catch_up
+        self._files = files
         self.fragments = FragmentAssembly(telling.roster.room)
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
@@ -60,12 +67,12 @@ class RoomHearing:
                 received = self._telling.conversation.receive_group(
                     inner.hint, inner.body, self._telling.state(wall), now, wall
                 )
-                return self._received([received], wall)
+                return self._received([received], now, wall)
             if inner.kind is EnvelopeKind.PAIRWISE:
                 taken = self._telling.conversation.receive_pairwise(
                     inner.body, self._telling.state(wall), self._telling.roster.bundle, now, wall
                 )
-                return self._received(taken, wall)
+                return self._received(taken, now, wall)
             if inner.kind is EnvelopeKind.SEALED:
                 return self._sealed(plan, inner.body, now, wall)
         except PeerError:
@@ -127,16 +134,17 @@ class RoomHearing:
             case _:
                 return RoomOutcome()
 
-    def _received(self, results: list[Received], wall: float) -> RoomOutcome:
+    def _received(self, results: list[Received], now: float, wall: float) -> RoomOutcome:
         outcome = RoomOutcome()
         for received in results:
             outcome.writes += received.writes
             message = received.message
             if received.outcome is not ReceiveOutcome.NEW or message is None:
                 continue
+            outcome.add(self._files.heard(message, now))
             if isinstance(message.content, RosterContent):
                 outcome.add(self._roster_content(message.content, wall))
-            elif not isinstance(message.content, (HeadsContent, WantContent)):
+            elif not isinstance(message.content, NOT_TOLD):
                 outcome.notifications.append(MessageReceived(self._telling.roster.room, message))
         return outcome
 

@@ -45,6 +45,14 @@ class MessageReceipted:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChanged:
+    """More of a file is here, more of an own one is to be sent, or one was taken back; `MemberRoom.files` knows."""
+
+    room_id: RoomId
+    file: MessageId
+
+
+@dataclass(frozen=True, slots=True)
 class RosterChanged:
     """Members, settings or invites are others than before."""
 

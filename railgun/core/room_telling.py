@@ -21,7 +21,7 @@ from railgun.core.roster_entries import DeviceBundle
 from railgun.core.roster_state import GenerationState, RosterState
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import NotMember, UsageError
-from railgun.limits import PENDING_SENDS_MAX
+from railgun.limits import FILE_BYTES_DEFAULT_MAX, PENDING_SENDS_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, EnvelopeKind, MessageId, SizeClass
@@ -34,6 +34,7 @@ class RoomTools:
     """What all rooms of one device share.
 
     ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest bundle; None where its account has none yet.
+    ``file_bytes_max``: larger files are neither sent nor collected.
     """
 
     me: OwnDevice
@@ -42,6 +43,7 @@ class RoomTools:
     entropy: Entropy
     pickle_key: bytes = field(repr=False)
     prekey: PrekeyRecord | None = None
+    file_bytes_max: int = FILE_BYTES_DEFAULT_MAX
 
 
 @dataclass(frozen=True, slots=True)

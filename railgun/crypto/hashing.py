@@ -22,6 +22,11 @@ def content_hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
 
 
+def content_hasher() -> hashlib.blake2b:
+    """`content_hash` of what comes piece by piece: ``update`` each, then ``digest``."""
+    return hashlib.blake2b(digest_size=HASH_BYTES)
+
+
 def u32(value: int) -> bytes:
     """Big-endian, 4 bytes. Raises struct.error outside 0 to 2^32 - 1."""
     return struct.pack(">I", value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from railgun.core.cover import CoverOptions
+from railgun.limits import FILE_BYTES_DEFAULT_MAX
 from railgun.network import NetworkParameters
 from railgun.runtime.peer import Peer, open_peer
 from railgun.types import RelayContact
@@ -43,6 +44,7 @@ def connect(
     network: NetworkParameters | None = None,
     bootstrap: Sequence[RelayContact | str] = (),
     cover: CoverOptions | None = None,
+    file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
 ) -> Connecting:
     """Open a member's profile and go online.
 
@@ -51,6 +53,7 @@ def connect(
         passphrase, key_file: what opens it, if it was made with one.
         network: the network to be in; remembered by the profile, so needed once.
         bootstrap: relays to start from (`RelayContact`, or the text that ``railgun node`` prints); remembered too.
+        file_bytes_max: larger files are neither sent nor collected; at most 32 MiB.
         cover: decoys, if others than usual: the mode of rooms that this peer creates, its rate in strict ones.
 
     Raises, when awaited or entered:
@@ -66,5 +69,6 @@ def connect(
             "network": network,
             "bootstrap": contacts,
             "cover": cover,
+            "file_bytes_max": file_bytes_max,
         }
     )

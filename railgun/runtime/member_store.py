@@ -12,11 +12,13 @@ from railgun.core.conversation import Conversation
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.joining import JoiningRoom
 from railgun.core.room import MemberRoom, RoomTools
+from railgun.core.room_files import FILES, INCOMING_KEY, OUTGOING_KEY
 from railgun.core.room_rows import RoomStatus, read_room_row
 from railgun.core.roster import Roster
 from railgun.crypto.network_ids import network_content, read_network
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
+from railgun.limits import FILE_BYTES_DEFAULT_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy, Store, Write
 from railgun.runtime.identity import MemberIdentity
@@ -26,6 +28,7 @@ from railgun.wire.invites import parse_invite
 
 NETWORK_KEY = b"network"
 ROOM_TABLES = (
+    "files",
     "rooms",
     "roster_entries",
     "generations",
@@ -64,7 +67,9 @@ def network_write(network: NetworkParameters) -> Write:
     return Write("settings", NETWORK_KEY, network_content(network))
 
 
-def room_tools(identity: MemberIdentity, network: NetworkParameters, entropy: Entropy) -> RoomTools:
+def room_tools(
+    identity: MemberIdentity, network: NetworkParameters, entropy: Entropy, file_bytes_max: int = FILE_BYTES_DEFAULT_MAX
+) -> RoomTools:
     """What all rooms of this device share, as of its newest prekey."""
     sessions, device, seed = VodozemacSessions(), identity.device_key, identity.device_seed
     account = sessions.olm_account(identity.account, identity.pickle_key)
@@ -76,6 +81,7 @@ def room_tools(identity: MemberIdentity, network: NetworkParameters, entropy: En
         entropy=entropy,
         pickle_key=identity.pickle_key,
         prekey=prekey_record(identity.prekeys, device, seed, account.fallback_key, sessions),
+        file_bytes_max=file_bytes_max,
     )
 
 
@@ -113,13 +119,19 @@ def load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> 
     )
     room = MemberRoom(tools, roster, generations, conversation)
     room.fragments.load(store.load("inbound_sessions", room_id))
+    try:
+        room.files.load(store.load(FILES, room_id + INCOMING_KEY), store.load(FILES, room_id + OUTGOING_KEY), now)
+    except ValueError as error:
+        raise StoreError("what is known of the room's files is damaged: restore the profile from a backup") from error
     return room
 
 
 def forget_room_writes(store: Store, room_id: RoomId) -> list[Write]:
     """Erase all that is kept of a room."""
-    return [Write(table, key, None) for table in ROOM_TABLES for key, _ in _rows(store, table, room_id)]
+    return [Write(table, key, None) for table in ROOM_TABLES for key in _keys(store, table, room_id)]
 
 
-def _rows(store: Store, table: str, room_id: RoomId) -> Iterable[tuple[bytes, bytes]]:
-    return store.load(table, room_id)
+def _keys(store: Store, table: str, room_id: RoomId) -> Iterable[bytes]:
+    if table == FILES:
+        return store.keys(table, room_id)
+    return [key for key, _ in store.load(table, room_id)]

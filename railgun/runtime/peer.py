@@ -16,9 +16,11 @@ from railgun.core.effects import Notification
 from railgun.core.joining import JoiningRoom
 from railgun.core.notifications import ClockCorrected, NoCommittee
 from railgun.core.room import MemberRoom
+from railgun.core.room_notifications import FileChanged
 from railgun.core.room_port import RoomOutcome
 from railgun.crypto.network_ids import network_id
 from railgun.errors import RailGunError, StoreError, UsageError
+from railgun.limits import FILE_BYTES_DEFAULT_MAX, FILE_BYTES_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
 from railgun.runtime.dht_client import DhtClient
@@ -26,6 +28,7 @@ from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import load_network, network_write
 from railgun.runtime.peer_devices import PeerDevices
+from railgun.runtime.peer_files import PeerFiles
 from railgun.runtime.peer_people import PeerPeople
 from railgun.runtime.peer_prekeys import PrekeyKeeper
 from railgun.runtime.peer_rooms import PeerRooms
@@ -55,14 +58,18 @@ class Peer:
         clock: Clock,
         entropy: Entropy,
         cover: CoverOptions,
+        file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
     ) -> None:
-        self.shared = PeerState(profile, identity, network, bootstrap, clock, entropy, cover, self._notified)
+        self.shared = PeerState(
+            profile, identity, network, bootstrap, clock, entropy, cover, self._notified, file_bytes_max
+        )
         self._prekeys = PrekeyKeeper(self.shared)
         self._rooms = PeerRooms(self.shared, lambda mail: Room(self, mail))
         self.devices = PeerDevices(self.shared, self._rooms, self._rooms.add_bootstrap)
         """This person's other devices."""
         self.people = PeerPeople(self.shared)
         """Whom this person has verified."""
+        self.files = PeerFiles(self.shared, self._rooms)
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
 
@@ -101,6 +108,7 @@ class Peer:
         self._tasks.start("remembering", self._keep_remembering())
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
+        self._tasks.start("files", self.files.run())
 
     async def aclose(self) -> None:
         """Remember relays, say goodbye, close the profile. Idempotent; every call waits for the end.
@@ -140,6 +148,7 @@ class Peer:
         self.shared.dht.close()
         self._rooms.close(error)
         self.devices.close(error)
+        self.files.moved()
         self._changed.set()
 
     async def __aenter__(self) -> Peer:
@@ -315,12 +324,14 @@ class Peer:
                         "this machine's clock is off; set it right (rail gun corrects its own view meanwhile)",
                         offset_seconds=round(offset, 1),
                     )
+            case FileChanged():
+                self.files.moved()
             case _:
                 if not self.devices.notified(notification):
                     self._rooms.notified(notification)
 
 
-async def open_peer(
+async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
     profile: str | Path,
     *,
     passphrase: str | None = None,
@@ -330,8 +341,11 @@ async def open_peer(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     cover: CoverOptions | None = None,
+    file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
 ) -> Peer:
     """Open a profile and go online; see `railgun.connect`."""
+    if not 0 <= file_bytes_max <= FILE_BYTES_MAX:
+        raise UsageError(f"file_bytes_max is from 0 to {FILE_BYTES_MAX}")
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     opened = open_profile(Path(profile), entropy, passphrase=passphrase, key_file=key_file)
     try:
@@ -347,7 +361,7 @@ async def open_peer(
         if kept is None:
             opened.store.commit([network_write(chosen)])
         contacts = start_from(bootstrap, load_remembered(opened.store))
-        peer = Peer(opened, identity, chosen, contacts, clock, entropy, cover or CoverOptions())
+        peer = Peer(opened, identity, chosen, contacts, clock, entropy, cover or CoverOptions(), file_bytes_max)
     except BaseException:
         opened.close()
         raise

@@ -66,6 +66,11 @@ class PeerRooms:
                 self._mail[member.room_id].removed()
             state.add(member, member.resume(state.wall()))
 
+    def has(self, room_id: RoomId) -> bool:
+        """Whether the room is served, and this device still in it."""
+        mail = self._mail.get(room_id)
+        return mail is not None and not mail.is_removed
+
     def close(self, error: RailGunError | None) -> None:
         """End every reader, send and wait, with ``error`` or as closed."""
         for mail in self._mail.values():

@@ -34,7 +34,7 @@ from railgun.wire.certificates import CERTIFICATES
 class PeerState:
     """See the module. Made by `Peer`; its parts change it only where a comment says so."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # each a part of its own
         self,
         profile: Profile,
         identity: MemberIdentity,
@@ -44,6 +44,7 @@ class PeerState:
         entropy: Entropy,
         cover: CoverOptions,
         notify: Callable[[Notification], None],
+        file_bytes_max: int,
     ) -> None:
         self.profile = profile
         self.store = profile.store
@@ -54,7 +55,8 @@ class PeerState:
         self.clock = clock
         self.entropy = entropy
         self.cover = cover
-        self.tools = room_tools(identity, network, entropy)
+        self.file_bytes_max = file_bytes_max
+        self.tools = room_tools(identity, network, entropy, file_bytes_max)
         self.certificate = CERTIFICATES.encode(identity.certificate)
         self.failure: RailGunError | None = None
         """What ended the peer; set by `Peer` alone."""
@@ -80,7 +82,7 @@ class PeerState:
     def use_identity(self, **changes: object) -> None:
         """Change fields of the identity, and what rooms take from it; call `MemberRoom.use_tools` afterwards."""
         self.identity = dataclasses.replace(self.identity, **changes)  # type: ignore[arg-type]
-        self.tools = room_tools(self.identity, self.network, self.entropy)
+        self.tools = room_tools(self.identity, self.network, self.entropy, self.file_bytes_max)
         self.certificate = CERTIFICATES.encode(self.identity.certificate)
 
     def check_usable(self) -> None:

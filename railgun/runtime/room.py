@@ -6,11 +6,14 @@ Owns: the API's words and their errors. Must not know: machines' insides, links,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from railgun.core.room import MemberRoom
 from railgun.errors import NotMember, UsageError
 from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX
+from railgun.runtime.file_views import FileView
 from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
 from railgun.runtime.room_settings import change, coming, holding
@@ -140,6 +143,70 @@ class Room:
         except ValueError as error:
             raise UsageError(f"this cannot be sent: {error}") from error
         self._peer.apply(machine, outcome)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    async def send_file(self, path: str | Path, progress: Callable[[FileView], None] | None = None) -> FileView:
+        """Send a file; returns when every piece of it has a majority of seats, or is in the outbox.
+
+        It is offered as a message of kind ``file``, then sent piece by piece, one at a time and at most 1 MiB a second.
+        Members who miss pieces ask for them, so leave the file where it is. After a crash or `Peer.aclose` it goes on
+        with the next start; cancelling this call takes the file back.
+
+        Args:
+            path: a regular file, at most ``file_bytes_max`` of `connect` (8 MiB); 512 KiB in a room under strict cover.
+            progress: called with each piece that went.
+
+        Raises:
+            UsageError: it cannot be read, is too large, changed meanwhile, or was cancelled.
+            NotMember, StoreError: as `send`.
+            DiscoveryError: the offer was not even taken.
+        """
+        return await self._peer.files.send(self._mail, Path(path), progress)
+
+    async def offer_file(self, path: str | Path) -> MessageId:
+        """Begin to send a file; it goes on by itself, also after a restart. Returns the id of the message that offers
+        it, for `file` and `cancel_file`. Raises as `send_file`."""
+        return await self._peer.files.offer(self._mail, Path(path))
+
+    def files(self) -> list[FileView]:
+        """Files of others that this device collects, or has, then own ones; of each the newest 64 and 32."""
+        return self._peer.files.all(self.room_id)
+
+    def file(self, message_id: MessageId) -> FileView | None:
+        """How far the file that this message offers has come; None where none is known."""
+        return self._peer.files.get(self.room_id, message_id)
+
+    async def save_file(self, message_id: MessageId, directory: str | Path = ".") -> Path:
+        """Write a file that is ``ready`` into ``directory``, and forget its pieces.
+
+        Its name is its author's without paths, control characters and what file systems refuse, with a number where
+        there is one of that name: nothing is overwritten. Its hash is checked before it appears.
+
+        Raises:
+            UsageError: it is not ready, or the directory refuses.
+            CryptoError: what came is not what was offered; nothing is saved, and the file is ``false`` from now on.
+            StoreError: the disk of the profile.
+        """
+        return await self._peer.files.save(self.room_id, message_id, Path(directory))
+
+    def cancel_file(self, message_id: MessageId) -> None:
+        """Send no more of an own file, and take it back from the others; or collect no more of somebody else's.
+
+        Raises:
+            UsageError: there is no such file, or it is saved.
+            StoreError: the disk.
+        """
+        self._peer.files.cancel(self.room_id, message_id)
+
+    def collect_file(self, message_id: MessageId) -> None:
+        """Collect a file after all that was ``declined``, or ask for one again that stopped coming.
+
+        Raises:
+            UsageError: it is not to be had any more, or there is no room for it.
+            StoreError: the disk.
+        """
+        self._peer.files.collect(self.room_id, message_id)
 
     # --- hearing things -------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "CREATE INDEX messages_undelivered ON messages (room_id, arrival) WHERE delivered = 0",
         ),
     ),
+    Migration(3, (_table_of_large_values("files"),)),
 )
 
 

@@ -21,6 +21,7 @@ from railgun.storage.ranges import end_of_prefix
 from railgun.storage.record_sealer import RecordSealer
 from railgun.storage.tables import (
     ERASED_AT_ONCE,
+    FILES,
     MESSAGES,
     REPLACED_AT_ONCE,
     ROOM_ID_BYTES,
@@ -117,6 +118,18 @@ class SqliteStore:
         )
         return [(self._blob(key), self._open(table, key, value)) for key, value in rows]
 
+    def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
+        """All keys that begin with ``prefix``, ascending, without their values; not of ``messages``. Raises as
+        `get`."""
+        check_table(table)
+        end = end_of_prefix(prefix)
+        limit, values = ("", (prefix,)) if end is None else ("AND key < ?", (prefix, end))
+        rows = self._database.query(
+            f"SELECT key FROM {table} WHERE key >= ? {limit} ORDER BY key",  # noqa: S608 - a closed set
+            values,
+        )
+        return [self._blob(key) for (key,) in rows]
+
     def count(self, table: str) -> int:
         """Keys in ``table``. Raises as `get`."""
         check_table(table)
@@ -141,7 +154,11 @@ class SqliteStore:
         """Read everything: the file's structure, and every sealed value. Raises StoreError at the first damage."""
         self._database.check()
         for table in SEALED_TABLES:
-            self.load(table)
+            if table == FILES:
+                for key in self.keys(table):  # one at a time: they may be far more than fits the memory
+                    self.get(table, key)
+            else:
+                self.load(table)
 
     def close(self) -> None:
         """Release the file. Idempotent. Raises StoreError."""

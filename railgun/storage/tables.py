@@ -14,6 +14,7 @@ from railgun.errors import InvariantViolated
 from railgun.limits import STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX
 
 SEALED_TABLES: Final = (
+    "files",
     "generations",
     "identity",
     "inbound_sessions",
@@ -34,6 +35,8 @@ REPLACED_AT_ONCE: Final = ("generations", "identity")
 """Here the same holds for a value that is replaced. Ratchets are replaced too often for it: theirs leave the files
 when the log is next written back."""
 
+FILES: Final = "files"
+"""Pieces of files, many and large: never loaded as a whole."""
 MESSAGES: Final = "messages"
 """The one table that is no plain map: see `railgun.storage.message_log`."""
 ROOM_ID_BYTES: Final = 32

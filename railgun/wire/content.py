@@ -28,6 +28,7 @@ from railgun.limits import (
 )
 from railgun.types import MessageId, SizeClass
 from railgun.wire import cbor
+from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.roster import PrekeyRecord
 from railgun.wire.schema import Array, Bool, Bytes, Nested, Text, Uint, build, shapes_of
 
@@ -168,6 +169,8 @@ KnownContent: TypeAlias = (
     | EditContent
     | DeleteContent
     | FileOfferContent
+    | FilePartContent
+    | FileWantContent
     | RosterContent
     | HeadsContent
     | WantContent
@@ -187,6 +190,8 @@ CONTENT_TYPES: Final[dict[int, type]] = {
     5: EditContent,
     6: DeleteContent,
     7: FileOfferContent,
+    12: FilePartContent,
+    13: FileWantContent,
     8: RosterContent,
     9: HeadsContent,
     10: WantContent,

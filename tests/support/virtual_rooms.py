@@ -54,6 +54,9 @@ class MemoryStore:
     def load(self, table: str, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
         return sorted((key, value) for key, value in self.tables[table].items() if key.startswith(prefix))
 
+    def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
+        return sorted(key for key in self.tables[table] if key.startswith(prefix))
+
     def count(self, table: str) -> int:
         return len(self.tables[table])
 

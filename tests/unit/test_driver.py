@@ -76,6 +76,9 @@ class Diary:
     def load(self, table: str, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
         return []
 
+    def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
+        return []
+
     def count(self, table: str) -> int:
         return 0
 
