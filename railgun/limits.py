@@ -93,6 +93,9 @@ DIRECTORY_IDS_PER_FRAME_MAX: Final = 512
 DIRECTORY_PUSH_BYTES_MAX: Final = 131_072
 """Records pushed in answer to one frame; what is left is compared again, so that the peer sets the pace."""
 GOSSIP_SECONDS: Final = 10.0
+GOSSIP_CALM_SECONDS_MAX: Final = 150.0
+"""A client that finds nothing new compares ever less often, down to this, and at least four times an epoch: an ad
+counts an epoch after it was issued."""
 AD_FORWARD_SECONDS: Final = 120
 """Only ads this fresh are pushed on at once: what a peer catches up on, its neighbours compare for themselves."""
 AD_FORWARDS_PER_SECOND: Final = 32.0

@@ -9,6 +9,7 @@ frames and penalties; nothing that it sends raises.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ from railgun.limits import (
     AD_FORWARDS_PER_SECOND,
     DIRECTORY_FRAMES_BURST,
     DIRECTORY_FRAMES_PER_SECOND,
+    GOSSIP_CALM_SECONDS_MAX,
     GOSSIP_SECONDS,
 )
 from railgun.types import NodeKey, PeerKey
@@ -93,6 +95,9 @@ class Gossip:
         self._is_relay = is_relay
         self._peers: dict[PeerKey, _Peer] = {}
         self._compare_at: float | None = None
+        self._calm_rounds = 0
+        """Comparisons of a client in a row that found nothing: it compares ever less often."""
+        self._compared_version = -1
 
     # --- events ---------------------------------------------------------------------------
 
@@ -119,6 +124,7 @@ class Gossip:
     def views_differ(self, peer: PeerKey, now: float) -> GossipOutcome:
         """The peer named other seats than we do: compare at once, though not more than once a second."""
         outcome = GossipOutcome()
+        self._found_difference(now)
         state = self._peers.get(peer)
         if state is not None and state.is_relay and now >= state.compared_at + RECHECK_SECONDS:
             self._open(peer, now, outcome)
@@ -147,8 +153,9 @@ class Gossip:
                 self._open(peer, now, outcome)
         if self._compare_at is None or now < self._compare_at:
             return outcome
-        self._compare_at = now + self._interval()
+        self._compare_at = now + self._next_interval()
         self._directory.forget_expired(wall)
+        self._compared_version = self._directory.version
         relays = sorted(peer for peer, state in self._peers.items() if state.is_relay)
         count = min(len(relays), 1 if self._is_relay else CLIENT_RELAYS)
         for peer in self._random.sample(relays, count):
@@ -170,6 +177,11 @@ class Gossip:
             outcome.penalties.append(GossipPenalty(peer, error.code, error.penalty_points, error.detail))
         return outcome
 
+    def next_at(self) -> float:
+        """When `tick` is to be called next, at the latest; infinite before anyone is linked."""
+        rechecks = (state.recheck_at for state in self._peers.values() if state.recheck_at is not None)
+        return min(rechecks, default=math.inf) if self._compare_at is None else min((self._compare_at, *rechecks))
+
     # --- what is known --------------------------------------------------------------------
 
     def agreeing(self) -> tuple[PeerKey, ...]:
@@ -190,6 +202,7 @@ class Gossip:
             state.agreed_digest = state.opened_digest or state.agreed_digest
             state.opened_digest = None
             return
+        self._found_difference(now)
         if isinstance(frame, DirectoryRanges):
             state.opened_digest = None
             answers = answer_ranges(directory.hashes, frame)
@@ -246,3 +259,20 @@ class Gossip:
 
     def _interval(self) -> float:
         return GOSSIP_SECONDS * self._random.uniform(0.75, 1.25)
+
+    def _next_interval(self) -> float:
+        """Relays keep to theirs. A client that found nothing the last time, neither there nor elsewhere, doubles it."""
+        unanswered = any(state.opened_digest is not None for state in self._peers.values())
+        if self._is_relay or unanswered or self._directory.version != self._compared_version:
+            self._calm_rounds = 0
+            return self._interval()
+        longest = min(GOSSIP_CALM_SECONDS_MAX, self._directory.network.epoch_seconds / 4)
+        wait = max(GOSSIP_SECONDS, min(longest, GOSSIP_SECONDS * 2.0**self._calm_rounds))
+        self._calm_rounds = min(self._calm_rounds + 1, 16)
+        return wait * self._random.uniform(0.75, 1.25)
+
+    def _found_difference(self, now: float) -> None:
+        """Somebody holds other records than we do: compare as often as one that has just come."""
+        if self._calm_rounds:
+            self._calm_rounds = 0
+            self._compare_at = min(self._compare_at or 0.0, now + self._interval())

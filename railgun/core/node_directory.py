@@ -28,7 +28,10 @@ HOME_RELAYS_OF_CLIENT = CLOCK_SAMPLES_MIN
 HOME_RELAYS_OF_RELAY = 4
 TICK_SECONDS = 1.0
 TICK_SECONDS_QUIET = 10.0
+TICK_SECONDS_SETTLED = 300.0
 QUIET_AFTER_SECONDS = 10.0
+SETTLED_AFTER_SECONDS = 120.0
+GOSSIP = ("gossip",)
 HOME = ("home",)
 FIRST_DIALS = ("first-dials",)
 FIRST_DIALS_SECONDS = 0.3
@@ -73,6 +76,7 @@ class NodeDirectory:
         self._version_ticked = directory.version
         self._quiet_from = 0.0
         self._was_started = False
+        self._tick_at = 0.0
 
     @property
     def relays_known(self) -> int:
@@ -107,7 +111,7 @@ class NodeDirectory:
         if not self._was_started:
             self._was_started = True
             self._quiet_from = now + QUIET_AFTER_SECONDS
-            self.agenda.set(("gossip",), now + TICK_SECONDS)
+            self._plan_tick(now)
         self._keep_homes(now, out)
         self.agenda.set(FIRST_DIALS, now + FIRST_DIALS_SECONDS)
 
@@ -128,20 +132,27 @@ class NodeDirectory:
 
     def peer_gone(self, peer: PeerKey) -> None:
         self._gossip.peer_disconnected(peer)
-        self.agenda.set_earlier(("gossip",), 0.0)
+        if self._obituaries is not None or NodeKey(peer) in self._homes:
+            self.agenda.set_earlier(GOSSIP, 0.0)
         if not self.connector.relays:
             self.agenda.set_earlier(FIRST_DIALS, 0.0)
 
     def views_differ(self, peer: PeerKey, wall: float, now: float, out: Effects) -> None:
         """A peer named other seats than we do."""
         self._apply(self._gossip.views_differ(peer, now), out)
+        self._hasten(now)
 
     def frame_received(self, peer: PeerKey, frame: DirectoryFrame, wall: float, now: float, out: Effects) -> None:
+        before = self.directory.version
         outcome = self._gossip.frame_received(peer, frame, wall, now)
         self._apply(outcome, out)
         for encoded in outcome.words:
             self._words_received(peer, encoded, wall, now, out)
-        self._keep_homes(now, out)
+        if self.directory.version != before:
+            self.agenda.set_earlier(GOSSIP, now + TICK_SECONDS)
+            self._keep_homes(now, out)
+        else:
+            self._hasten(now)
 
     def ad_found(self, encoded: bytes, wall: float, now: float, out: Effects) -> None:
         """An ad that came by another way than gossip (the DHT). Whoever found it answers for nothing: one that is not
@@ -157,7 +168,7 @@ class NodeDirectory:
             self._told(self._obituaries.due(wall, now, out), None, wall, out)
         if name == FIRST_DIALS:
             self._dial_more(now, out)
-        if name != ("gossip",):
+        if name != GOSSIP:
             return
         if self._obituaries is not None:
             self._obituaries.look(wall, now, out)
@@ -167,8 +178,7 @@ class NodeDirectory:
         if self.directory.version != self._version_ticked:
             self._version_ticked = self.directory.version
             self._quiet_from = now + QUIET_AFTER_SECONDS
-        wait = TICK_SECONDS if now < self._quiet_from else TICK_SECONDS_QUIET
-        self.agenda.set(("gossip",), now + wait)
+        self._plan_tick(now)
 
     def withdraw(self, wall: float, out: Effects) -> None:
         """Leave the network: publish an ad that has expired."""
@@ -195,6 +205,24 @@ class NodeDirectory:
             self._apply(self._gossip.announce(obituary.encoded, wall), out)
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _plan_tick(self, now: float) -> None:
+        """Every second while records come in. Long after the last one a client's only when a comparison is due: by
+        then no ad begins to count merely because time passes."""
+        if now < self._quiet_from:
+            self._tick_at = now + TICK_SECONDS
+        elif self._obituaries is not None or now < self._quiet_from + SETTLED_AFTER_SECONDS:
+            self._tick_at = now + TICK_SECONDS_QUIET
+        else:
+            self._tick_at = max(now + TICK_SECONDS, min(self._gossip.next_at(), now + TICK_SECONDS_SETTLED))
+        self.agenda.set(GOSSIP, self._tick_at)
+
+    def _hasten(self, now: float) -> None:
+        """A difference was found: the next comparison may be due before the tick that is planned."""
+        at = max(now, self._gossip.next_at())
+        if self._was_started and at < self._tick_at:
+            self._tick_at = at
+            self.agenda.set_earlier(GOSSIP, at)
 
     def _renew(self, wall: float, out: Effects) -> None:
         if self._own_ad is not None and self._own_ad.is_due(self.directory, wall):

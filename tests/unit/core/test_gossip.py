@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -226,3 +227,47 @@ def test_a_request_is_answered_with_what_is_there() -> None:
     mesh.fill(mesh.keys[0], ADS[:3])
     outcome = gossip.frame_received(peer, AdsRequest((ADS[1].hash, ADS[7].hash, ADS[1].hash)), NOW, 0.0)
     assert [send.frame for send in outcome.sends] == [AdsPush((ADS[1].encoded,))]
+
+
+def _comparisons(mesh: Mesh, relay: PeerKey, seconds: tuple[int, int]) -> list[int]:
+    """The seconds at which anyone opened a comparison with ``relay``."""
+    opened = []
+    for second in range(*seconds):
+        before = len(mesh.frames_to[relay])
+        mesh.tick(float(second))
+        if any(isinstance(frame, DirectoryRanges) for frame in mesh.frames_to[relay][before:]):
+            opened.append(second)
+    return opened
+
+
+def _gaps(moments: list[int]) -> list[int]:
+    return [later - earlier for earlier, later in itertools.pairwise(moments)]
+
+
+def test_a_client_that_finds_nothing_new_compares_ever_less_often_and_at_least_four_times_an_epoch() -> None:
+    mesh = Mesh(1, clients=1)
+    relay, client = mesh.keys
+    mesh.fill(relay, ADS[:3])
+    mesh.link(relay, client)
+    calm = _gaps(_comparisons(mesh, relay, (1, 3_000)))
+    assert max(calm[:2]) < 14
+    assert all(0.7 * 150 <= gap <= 1.3 * 150 for gap in calm[-5:])
+
+
+def test_a_difference_makes_a_calm_client_compare_often_again() -> None:
+    mesh = Mesh(1, clients=1)
+    relay, client = mesh.keys
+    mesh.link(relay, client)
+    _comparisons(mesh, relay, (1, 3_000))
+    mesh.fill(relay, ADS[:1])
+    mesh.run(client, mesh.gossips[client].views_differ(relay, 3_000.0), 3_000.0)
+    assert len(mesh.directories[client]) == 1
+    assert max(_gaps(_comparisons(mesh, relay, (3_001, 3_040)))) < 15
+
+
+def test_a_client_whose_question_stays_unanswered_goes_on_asking() -> None:
+    directory = Directory(LAN)
+    client, relay = Gossip(directory, PeerKey(bytes(32)), random.Random(1), is_relay=False), PeerKey(b"r" * 32)
+    client.peer_connected(relay, 0.0, is_relay=True)
+    opened = [second for second in range(1, 1_000) if client.tick(NOW, float(second)).sends]
+    assert max(_gaps(opened)) < 15
