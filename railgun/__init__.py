@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from railgun.core.cover import CoverOptions
+    from railgun.core.reputation import BlacklistedRelay
     from railgun.errors import (
         ConfigurationError,
         DiscoveryError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from railgun.wire.roster import Cover
 
 __all__ = [
+    "BlacklistedRelay",
     "ConfigurationError",
     "Cover",
     "CoverOptions",
@@ -90,6 +92,7 @@ _HOMES = {
     "Typing": "railgun.runtime.room_views",
     "Cover": "railgun.wire.roster",
     "CoverOptions": "railgun.core.cover",
+    "BlacklistedRelay": "railgun.core.reputation",
     "CoverView": "railgun.runtime.status",
     "PeerStatus": "railgun.runtime.status",
     "RoomStatusView": "railgun.runtime.status",

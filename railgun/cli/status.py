@@ -5,6 +5,7 @@ Owns: its output. Must not know: how it is gathered.
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 from railgun.cli.arguments import add_command, whole_number
@@ -64,9 +65,23 @@ def run(context: Context) -> int:
         if rows
         else "no rooms yet",
         *changes_words(found["rooms"]),
+        *_blacklist_words(found["blacklist"]),
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT
+
+
+def _blacklist_words(blacklist: list[dict[str, Any]]) -> list[str]:
+    """Nothing where nobody is blacklisted."""
+    rows = [
+        [item["relay"][:16], item["reason"], _utc(item["since"]), _utc(item["until"]), item["detail"]]
+        for item in blacklist
+    ]
+    return ["", "relays avoided", table(["relay", "reason", "since", "until", "last fault"], rows)] if rows else []
+
+
+def _utc(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
 def _cover(cover: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from railgun.core.conversation import Conversation
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.joining import JoiningRoom
+from railgun.core.reputation import KEY_PREFIX, Reputation
+from railgun.core.reputation import TABLE as REPUTATION_TABLE
 from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_files import FILES, INCOMING_KEY, OUTGOING_KEY
 from railgun.core.room_rows import RoomStatus, read_room_row
@@ -49,6 +51,14 @@ class LoadedRooms:
     members: tuple[MemberRoom, ...]
     joining: tuple[JoiningRoom, ...]
     damaged: tuple[tuple[RoomId, str], ...]
+
+
+def load_reputation(store: Store) -> Reputation:
+    """What this profile holds against relays. Raises StoreError where that is damaged."""
+    try:
+        return Reputation(store.load(REPUTATION_TABLE, KEY_PREFIX))
+    except ValueError as error:
+        raise StoreError(f"{error}; restore the profile from a backup") from error
 
 
 def load_network(store: Store) -> NetworkParameters | None:

@@ -252,6 +252,17 @@ class PeerService:
                 }
                 for room in status.rooms
             ],
+            "blacklist": [
+                {
+                    "relay": item.node_key.hex(),
+                    "reason": item.reason,
+                    "detail": item.detail,
+                    "since": item.since,
+                    "until": item.until,
+                    "points": item.points,
+                }
+                for item in status.blacklist
+            ],
         }
 
     async def _committee(self, given: _Arguments) -> Answer:

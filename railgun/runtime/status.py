@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from railgun.core.client import ClientMachine
+from railgun.core.reputation import BlacklistedRelay
 from railgun.core.room import MemberRoom
 from railgun.core.tag_client import TagClient
 from railgun.crypto.epoch import epoch_start
@@ -81,6 +82,8 @@ class PeerStatus:
             half the network's overlap the machine's clock should be set right.
         mode: of the rooms' modes the one furthest from volunteers: ``direct`` before ``hybrid`` before ``volunteers``;
             None while no room has one.
+        blacklist: relays that this peer avoids for what it saw of them, ascending by key. Others do not learn of it,
+            and committees do not change by it.
     """
 
     device_key: DeviceKey
@@ -90,6 +93,7 @@ class PeerStatus:
     clock_correction_seconds: float
     mode: ServiceMode | None
     rooms: tuple[RoomStatusView, ...]
+    blacklist: tuple[BlacklistedRelay, ...]
 
 
 def member_status(
@@ -132,6 +136,7 @@ def member_status(
         clock_correction_seconds=machine.clock.correction_seconds,
         mode=peer_mode(room.mode for room in rooms),
         rooms=tuple(rooms),
+        blacklist=machine.reputation.blacklist(wall),
     )
 
 

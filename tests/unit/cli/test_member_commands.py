@@ -7,15 +7,21 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from railgun.cli import unlock
 from railgun.cli.messages import message_line
+from railgun.core.effects import Persist
+from railgun.core.reputation import BLACKLIST_SECONDS, Reputation
+from railgun.errors import RefusalCode
 from railgun.limits import TEXT_BYTES_MAX
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.runtime.network_file import save_network
+from railgun.runtime.profile import open_profile
+from railgun.runtime.system import SystemEntropy
 from railgun.storage.process_lock import ProcessLock
 from railgun.types import Address, NodeKey, RelayContact
 from railgun.wire.contacts import format_contact
@@ -273,3 +279,23 @@ def test_searching_a_room_that_is_empty(ada: Commands) -> None:
     for nothing in ("", "  "):
         assert "not blank" in ada("search", "ops", nothing).complaint
     assert "from 1 to 500" in ada("search", "ops", "x", "--limit", "0").complaint
+
+
+def test_status_shows_whom_this_device_avoids_and_why(ada: Commands) -> None:
+    assert ada("status", "--wait-seconds", "0", "--json").checked("status")["blacklist"] == []
+    assert "relays avoided" not in ada("status", "--wait-seconds", "0").out
+    account, effects, now = Reputation(), [], time.time()  # type: ignore[var-annotated]
+    node = NodeKey(b"\xab" * 32)
+    account.report(node, RefusalCode.BAD_SIGNATURE, "an envelope that no member sealed", 60)
+    account.settle(lambda _: True, now, effects)
+    opened = open_profile(ada.home / "ada", SystemEntropy())
+    for effect in effects:
+        if isinstance(effect, Persist):
+            opened.store.commit(effect.writes)
+    opened.close()
+    (listed,) = ada("status", "--wait-seconds", "0", "--json").checked("status")["blacklist"]
+    assert (listed["relay"], listed["reason"], listed["points"]) == (node.hex(), "bad_signature", 60)
+    assert listed["until"] - listed["since"] == BLACKLIST_SECONDS
+    shown = ada("status", "--wait-seconds", "0").out
+    assert "relays avoided" in shown
+    assert "an envelope that no member sealed" in shown
