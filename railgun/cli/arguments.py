@@ -18,6 +18,14 @@ from railgun.cli.failures import Grammar
 Subparsers = argparse._SubParsersAction  # it has no public name
 
 
+class HelpAsked(Exception):
+    """``--help`` was given. ``text``: the usage, of several lines."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("help was asked for")
+        self.text = text
+
+
 class Parser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` without abbreviations whose every mistake is one `Grammar` error."""
 
@@ -29,8 +37,12 @@ class Parser(argparse.ArgumentParser):
         """Raise Grammar instead of printing the usage and leaving."""
         raise Grammar(f"{message}; see `{self.prog} --help`")
 
+    def print_help(self, file: Any = None) -> NoReturn:
+        """Raise HelpAsked instead of printing: whoever asked for JSON gets that."""
+        raise HelpAsked(self.format_help())
+
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The arguments in ``words``. Raises Grammar; an unknown option is told with the nearest one that there is."""
+        """The arguments in ``words``. Raises HelpAsked, Grammar: an unknown option is told with the nearest one."""
         parsed, unknown = self.parse_known_args(words)
         if unknown:
             parser: Parser = getattr(parsed, "command_parser", None) or self
@@ -58,7 +70,7 @@ class Parser(argparse.ArgumentParser):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, or None if none is much alike."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)), None)
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:

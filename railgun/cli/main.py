@@ -9,8 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
+from railgun.cli.arguments import HelpAsked
 from railgun.cli.context import Context
 from railgun.cli.failures import Exit, explain, kind_of
 from railgun.cli.output import Printer
@@ -24,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. ``argv`` without the program's name; None for the process's own."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = words[: words.index("--")] if "--" in words else words
-    for stream in (sys.stdout, sys.stderr):
+    _open_what_is_closed()
+    streams = (sys.stdout, sys.stderr)
+    for stream in streams:
         _never_fail_to_encode(stream)
     printer = Printer(as_json="--json" in options, stdout=sys.stdout, stderr=sys.stderr)
     try:
@@ -32,14 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         printer.flush()
     except KeyboardInterrupt as error:
         status = _fail(printer, error, "interrupted", Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read has had enough; the interpreter must not trip over the rest when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read has had enough
         status = Exit.FAILED
     except (Exception, InvariantViolated) as error:  # noqa: BLE001  # the last place: shown, never swallowed
         if "--debug" in options:
             traceback.print_exc(file=sys.stderr)
         status = _fail(printer, error, explain(error), Exit.FAILED)
+    for stream in streams:
+        _drop_unwritable(stream)
     return int(status)
 
 
@@ -48,6 +52,9 @@ def _run(words: Sequence[str], printer: Printer) -> int:
         arguments = build_parser().parse(words)
     except VersionAsked:
         return _version(printer)
+    except HelpAsked as asked:
+        printer.result({"help": asked.text}, asked.text.rstrip("\n"))
+        return Exit.KEPT
     context = Context(arguments, os.environ, printer, sys.stdin)
     status: int = arguments.run(context)
     if printer.as_json and not printer.has_result:
@@ -74,6 +81,27 @@ def _fail(printer: Printer, error: BaseException, text: str, status: Exit) -> Ex
     except OSError:
         return Exit.FAILED  # no stream is left to say it on
     return status
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that this process was started without: a file opened later must not become it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    nowhere = Path(os.devnull)
+    sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+
+
+def _drop_unwritable(stream: IO[str]) -> None:
+    """The interpreter must not trip over what could not be written when it ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _never_fail_to_encode(stream: IO[str]) -> None:

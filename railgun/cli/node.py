@@ -128,27 +128,32 @@ async def _until_told(
     import asyncio
 
     from railgun.limits import DIAL_SECONDS
+    from railgun.runtime.tasks import Supervisor
 
     bootstrap = configuration.network.bootstrap
     others = [contact for contact in bootstrap if contact.node_key != host.contact.node_key]
-    failing = asyncio.ensure_future(host.wait())
-    either: set[asyncio.Future[Any]] = {stop, failing}
+
+    async def never_ends() -> None:
+        await host.wait()
+        raise RuntimeError("the relay ended by itself")
+
+    def failed(error: BaseException) -> None:
+        if not stop.done():
+            stop.set_exception(error)
+
+    tasks = Supervisor(failed)
+    tasks.start("relay", never_ends())
     try:
-        done, _ = await asyncio.wait(either, timeout=DIAL_SECONDS + 1.0, return_when=asyncio.FIRST_COMPLETED)
-        if not done and others and not host.links.peers():
+        await asyncio.wait([stop], timeout=DIAL_SECONDS + 1.0)
+        if not stop.done() and others and not host.links.peers():
             addresses = ", ".join(str(address) for contact in others for address in contact.addresses)
             context.printer.note(
                 f"no bootstrap relay has answered (tried {addresses}): check their contacts and the network file; "
                 "this relay keeps trying, and others may join by its own contact"
             )
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if stop.done():
-            return stop.result()
-        failing.result()
-        raise RuntimeError("the relay ended by itself")
+        return await stop
     finally:
-        failing.cancel()
-        await asyncio.gather(failing, return_exceptions=True)
+        await tasks.aclose()
 
 
 def _listen_at(context: Context, configuration: Configuration, network: NetworkParameters) -> ListenAt:

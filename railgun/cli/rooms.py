@@ -14,6 +14,7 @@ from railgun.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
+    from railgun.cli.peers import Caller
 
 DAY_SECONDS = 86_400
 ROOM_HELP = "the room's name, or the first 8 digits or more of its id"
@@ -106,7 +107,9 @@ def _add_room(subparsers: Any) -> None:
         "Remove a member's device from a room for good: it reads nothing that is said later.",
     )
     add_room_argument(remove)
-    remove.add_argument("member", metavar="MEMBER", help="the device's name, or 8 digits or more of its key")
+    remove.add_argument(
+        "member", metavar="MEMBER", help="8 digits or more of the device's key, as `railgun room members` shows it"
+    )
     add_peer_options(remove)
 
     leave = add_command(group, "leave", run_leave, "Leave a room and erase all that this device keeps of it.")
@@ -116,7 +119,7 @@ def _add_room(subparsers: Any) -> None:
 
 def ask(context: Context, call: str, /, **arguments: object) -> dict[str, Any]:
     """One call on the profile's peer."""
-    from railgun.cli.peers import Caller, with_peer
+    from railgun.cli.peers import with_peer
 
     async def work(caller: Caller) -> dict[str, Any]:
         return await caller.call(call, arguments)
@@ -241,15 +244,22 @@ def run_leave(context: Context) -> int:
 
 def run_join(context: Context) -> int:
     """``join``."""
+    from railgun.cli.peers import with_peer
     from railgun.wire.invites import parse_invite
 
     given = context.arguments
     try:
-        parse_invite(given.link)  # before anybody is asked for a passphrase
+        invite = parse_invite(given.link)  # before anybody is asked for a passphrase
     except MalformedInput as error:
         raise UsageError(error.detail) from error
-    context.printer.note("Waiting for a member who is online to let this device in ...")
-    joined = ask(context, "join", link=given.link, timeout_seconds=given.timeout_seconds)
+
+    async def work(caller: Caller) -> dict[str, Any]:
+        status = await caller.call("status", {})
+        if status["network_id"] == invite.network.hex():  # else nobody is waited for: the call says why
+            context.printer.note("Waiting for a member who is online to let this device in ...")
+        return await caller.call("join", {"link": given.link, "timeout_seconds": given.timeout_seconds})
+
+    joined = with_peer(context, work)
     context.printer.result(
         joined,
         f"Joined {one_line(joined['room'])} (id {joined['id'][:8]}), {joined['members']} members\n"

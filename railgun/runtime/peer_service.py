@@ -313,7 +313,10 @@ class PeerService:
         if not fits and len(text) >= MEMBER_DIGITS_MIN:
             fits = [member for member in room.members() if member.device_key.hex().startswith(text.lower())]
         if not fits:
-            raise NotMember(f"nobody in {room.name} fits {text!r}: `railgun room members` shows who is there")
+            raise NotMember(
+                f"nobody in {room.name} fits {text!r}: give {MEMBER_DIGITS_MIN} digits or more of the device's key; "
+                "`railgun room members` shows the keys, since what others call their devices stays with them"
+            )
         if len(fits) > 1:
             raise UsageError(f"{len(fits)} members fit {text!r}: give more digits of the device's key")
         return fits[0].device_key

@@ -138,7 +138,7 @@ def create_profile(
     else:
         device_key = entropy.random_bytes(wrapping.KEY_FILE_BYTES)
         wrapped = wrapping.wrap_with_key_file(data_key, device_key, nonce=nonce)
-    with explained(path):
+    with explained(path, makes=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_directory(path, entropy) as staging:
             write_private_file(staging / FACTS_NAME, facts_content(kind))
@@ -173,7 +173,7 @@ def create_key_file(path: Path, entropy: Entropy) -> None:
         StoreError: the disk refused.
     """
     path = path.absolute()
-    with explained(path):
+    with explained(path, makes=True):
         try:
             write_private_file(path, entropy.random_bytes(wrapping.KEY_FILE_BYTES))
         except FileExistsError as error:

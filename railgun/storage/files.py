@@ -77,15 +77,26 @@ def sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError that names the file and says what to do."""
+def explained(path: Path, *, makes: bool = False) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError that names the file and says what to do.
+
+    ``makes``: the block makes ``path`` anew, so that what is missing is where to put it.
+    """
     try:
         yield
     except FileNotFoundError as error:
+        if makes:
+            raise StoreError(
+                f"{path} cannot be made there, {error.filename or path} is missing: give another path"
+            ) from error
         raise StoreError(f"{error.filename or path} is missing: restore the profile from a backup") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise StoreError(f"{error.filename or path} is a symbolic link: put the file itself there") from error
+        if makes and isinstance(error, NotADirectoryError | FileExistsError):
+            raise StoreError(
+                f"{path} cannot be made there, {error.filename or path} is a file: give another path"
+            ) from error
         raise StoreError(
             f"{error.filename or path}: {error.strerror}: check that the disk has room and is writable for this user"
         ) from error

@@ -85,7 +85,8 @@ def test_version(railgun: Commands) -> None:
     ("words", "said"),
     [
         (["nod"], "unknown command nod: did you mean node?"),
-        (["frobnicate"], "unknown command frobnicate: "),
+        (["frobnicate"], "unknown command frobnicate: there are init, room, join, "),
+        (["room", "frobnicate"], "unknown command frobnicate: there are create, list, "),
         (["network", "shw", "x"], "unknown command shw: did you mean show?"),
         (["sim", "committee", "--veiws", "3"], "unknown option --veiws, did you mean --views?"),
         (["sim", "committee", "--view", "3"], "unknown option --view, did you mean --views?"),
@@ -197,12 +198,13 @@ def test_a_full_disk_under_standard_output() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_has_had_enough() -> None:
+@pytest.mark.parametrize("words", ["sim committee --relays 20 --rooms 1", "demo --help", "--version", "--help --json"])
+def test_a_reader_that_has_had_enough(words: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
         done = subprocess.run(
-            [sys.executable, "-m", "railgun.cli.main", "sim", "committee", "--relays", "20", "--rooms", "1"],
+            [sys.executable, "-m", "railgun.cli.main", *words.split()],
             stdout=pipe,
             stderr=subprocess.PIPE,
             check=False,
@@ -211,6 +213,29 @@ def test_a_reader_that_has_had_enough() -> None:
             cwd=ROOT,
         )
     assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "1 2", "0 1 2"])
+def test_streams_that_are_closed_from_the_start(closed: str, tmp_path: Path) -> None:
+    """Nothing is said, and no file that is opened later becomes a standard stream."""
+    line = " ".join(f"{number}>&-" for number in closed.split())
+    profile = tmp_path / "profile"
+    command = f"{sys.executable} -m railgun.cli.main --profile {profile} init --no-passphrase {line}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False, text=True, timeout=30, cwd=ROOT)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("Made the member" in done.stdout) == ("1" not in closed)
+    assert (profile / "store.sqlite").read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["demo", "--help"], ["room", "--help"], ["room", "create", "-h"]])
+def test_help_is_text_for_people_and_an_object_for_machines(railgun: Commands, words: list[str]) -> None:
+    people = railgun(*words)
+    assert (people.status, people.err) == (0, "")
+    assert people.out.startswith("usage: railgun")
+    machine = railgun(*words, "--json")
+    assert machine.status == 0
+    assert machine.checked("help")["help"] == people.out
 
 
 def test_the_entry_point_is_the_one_that_the_package_names() -> None:

@@ -148,6 +148,17 @@ def test_ways_to_open_that_exclude_each_other(railgun: Commands) -> None:
     assert not (railgun.home / "k").exists()
 
 
+def test_a_place_where_no_profile_can_be_made(railgun: Commands) -> None:
+    (railgun.home / "file").write_text("mine")
+    for place, said in (("/proc/nowhere/profile", "is missing"), ("file/profile", "is a file")):
+        for words in (("init", "--no-passphrase"), ("init", "--relay")):
+            told = railgun("--profile", place, *words).complaint
+            assert said in told
+            assert "give another path" in told
+            assert "backup" not in told
+    assert (railgun.home / "file").read_text() == "mine"
+
+
 def test_a_full_disk_under_init(railgun: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
