@@ -231,6 +231,7 @@ class Exchange:
         if pending is None:
             return
         self._counters.unanswered += 1
+        self.round_trips.unanswered()
         if pending.contact is not None:
             self._owner.silent(pending.contact)
         pending.done(None)

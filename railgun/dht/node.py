@@ -8,6 +8,7 @@ Spec: docs/spec/dht.md. Runs on any asyncio loop and any datagram carrier, real 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,6 +44,8 @@ _JOIN_TRIES = 3
 _OTHERS_SECONDS = 0.3
 """Once one node answers a joiner, how long it waits for the others that it asked: through one alone, which may lie, the
 network is seen as that one wants."""
+_STAGGER_SECONDS = 0.5
+"""After this long without an answer a joiner asks the next of those that it knows, beside the first."""
 _SILENCES_MAX = 2
 """Requests in a row that a contact may leave unanswered: one may be the network's fault."""
 _SEEDS_PER_PATH = 8
@@ -156,10 +159,7 @@ class DhtNode:
         known: list[Contact | Address] = [*addresses, *remembered]
         if not known:
             raise DiscoveryError("no address to join the DHT through; name one of any running relay")
-        for first in range(0, len(known), DHT_REJOIN_AT_ONCE):
-            if await self._any_answers(known[first : first + DHT_REJOIN_AT_ONCE]):
-                break
-        else:
+        if not await self._any_answers(known):
             if self._refusal is not None and self._refusal.code is RefusalCode.CLOCK_SKEWED:
                 offset = self._refusal.time - self._clock.wall()
                 raise DiscoveryError(f"the DHT's nodes refuse this clock: it differs by {offset:.0f} s; set it right")
@@ -311,10 +311,13 @@ class DhtNode:
             self.check(contact)
 
     async def _any_answers(self, known: Sequence[Contact | Address]) -> bool:
-        """Ask all, each up to three times, until one has answered and the others have had a moment to."""
+        """Ask all, some at a time, each up to three times, until one has answered and the others have had a moment to.
+
+        The next ones are asked before the first are given up: most of those remembered may be gone."""
         loop = self._running_loop()
         over: asyncio.Future[None] = loop.create_future()
         left, has_answer = len(known), False
+        waiting = deque(known)
 
         def finish() -> None:
             if not over.done():
@@ -337,9 +340,17 @@ class DhtNode:
 
             return done
 
-        for one in known:
-            if not self._exchange.ask(one, Ping(self._settings.serves), asker(one, _JOIN_TRIES - 1)):
-                asker(one, 0)(None)
+        def ask_some() -> None:
+            if over.done() or has_answer:
+                return
+            for _ in range(min(DHT_REJOIN_AT_ONCE, len(waiting))):
+                one = waiting.popleft()
+                if not self._exchange.ask(one, Ping(self._settings.serves), asker(one, _JOIN_TRIES - 1)):
+                    asker(one, 0)(None)
+            if waiting:
+                loop.call_later(_STAGGER_SECONDS, ask_some)
+
+        ask_some()
         await over
         return has_answer
 

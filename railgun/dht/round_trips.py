@@ -30,6 +30,7 @@ class RoundTrips:
     def __init__(self) -> None:
         self._by_peer: OrderedDict[NodeKey, tuple[float, float]] = OrderedDict()
         self._overall: tuple[float, float] | None = None
+        self._first_seconds = DHT_DEADLINE_FIRST_SECONDS
 
     def measured(self, peer: NodeKey, seconds: float) -> None:
         """One answer took so long."""
@@ -39,12 +40,18 @@ class RoundTrips:
             self._by_peer.popitem(last=False)
         self._overall = _blend(self._overall, seconds, _OVERALL_GAIN)
 
+    def unanswered(self) -> None:
+        """A request was given up. Before anything was measured that may mean that this network is slow: until something
+        is, the next ones get twice as long."""
+        if self._overall is None:
+            self._first_seconds = 2 * DHT_DEADLINE_FIRST_SECONDS
+
     def deadline_seconds(self, peer: NodeKey) -> float:
         """After this an answer is late, and another node is asked as well."""
         estimate = self._by_peer.get(peer)
         if estimate is None:
             if self._overall is None:
-                return DHT_DEADLINE_FIRST_SECONDS
+                return self._first_seconds
             mean, deviation = self._overall
             wanted = mean + 3 * deviation
         else:

@@ -122,3 +122,10 @@ def test_the_benchmark_sums_up_what_was_measured() -> None:
 def test_what_cannot_be_measured_is_said(options: dict) -> None:
     with pytest.raises(UsageError, match="--"):
         DhtOptions(**options)
+
+
+@pytest.mark.slow
+def test_a_slow_network_is_joined_and_searched_all_the_same() -> None:
+    """Round trips of a second: longer than what a request may take before anything was measured."""
+    found = measured(nodes=40, lookups=100, records=10, round_trip_seconds=1.0)
+    assert right(found) >= 0.99
