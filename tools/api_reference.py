@@ -27,7 +27,7 @@ Times are seconds, wall times Unix seconds, lengths bytes, unless a name ends in
 `bytes`. Every object belongs to the event loop that it was made on; nothing here is safe to call from other threads.
 """
 FIRST = ("connect", "Peer", "Room", "Message", "MessageReader", "Receipt", "Typing", "MemberView", "PeerStatus")
-INTERNAL = frozenset({"start", "apply", "member_room", "check_usable", "machine", "dht", "identity", "network"})
+INTERNAL = frozenset({"start", "apply", "member_room", "check_usable", "machine", "identity", "network"})
 """What of `Peer` its rooms and its opening need, and applications do not."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 

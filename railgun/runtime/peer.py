@@ -14,7 +14,7 @@ from railgun.core.client import ClientMachine
 from railgun.core.cover import CoverOptions
 from railgun.core.effects import Notification
 from railgun.core.joining import JoiningRoom
-from railgun.core.notifications import ClockCorrected, NoCommittee
+from railgun.core.notifications import ClockCorrected, EpochOpened, NoCommittee
 from railgun.core.room import MemberRoom
 from railgun.core.room_notifications import FileChanged
 from railgun.core.room_port import RoomOutcome
@@ -23,7 +23,6 @@ from railgun.errors import RailGunError, StoreError, UsageError
 from railgun.limits import FILE_BYTES_DEFAULT_MAX, FILE_BYTES_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
-from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import load_network, network_write
@@ -31,13 +30,15 @@ from railgun.runtime.peer_devices import PeerDevices
 from railgun.runtime.peer_files import PeerFiles
 from railgun.runtime.peer_people import PeerPeople
 from railgun.runtime.peer_prekeys import PrekeyKeeper
+from railgun.runtime.peer_records import PeerRecords
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.profile import Profile, open_profile
 from railgun.runtime.remembered import REMEMBER_SECONDS, load_remembered, remember_writes, seen_relays, start_from
 from railgun.runtime.room import Room
 from railgun.runtime.status import PeerStatus, member_status
-from railgun.runtime.system import SystemClock, SystemEntropy
+from railgun.runtime.system import SystemClock, SystemEntropy, protocol_dice
+from railgun.runtime.tag_announcer import TagAnnouncer
 from railgun.runtime.tasks import Supervisor
 from railgun.types import NetworkId, RelayContact, RoomId
 
@@ -70,6 +71,9 @@ class Peer:
         self.people = PeerPeople(self.shared)
         """Whom this person has verified."""
         self.files = PeerFiles(self.shared, self._rooms)
+        self.records = PeerRecords(self.shared.dht, network, entropy, self.shared.wall)
+        """What this peer finds and keeps in the DHT, through its relays."""
+        self._announcer = TagAnnouncer(self.shared, self.records, protocol_dice(entropy))
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
 
@@ -87,11 +91,6 @@ class Peer:
         return self.shared.identity
 
     @property
-    def dht(self) -> DhtClient:
-        """Records of the DHT, found and stored through this peer's relays."""
-        return self.shared.dht
-
-    @property
     def machine(self) -> ClientMachine:
         """The machine that decides; to look at."""
         return self.shared.machine
@@ -106,6 +105,7 @@ class Peer:
         await shared.driver.call(lambda _: (None, []))
         self._tasks.start("prekeys", self._prekeys.run())
         self._tasks.start("remembering", self._keep_remembering())
+        self._tasks.start("announcing", self._announcer.run())
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
         self._tasks.start("files", self.files.run())
@@ -327,6 +327,8 @@ class Peer:
             case FileChanged():
                 self.files.moved()
             case _:
+                if isinstance(notification, EpochOpened):
+                    self._announcer.epoch_opened(notification.room_id, notification.start)
                 if not self.devices.notified(notification):
                     self._rooms.notified(notification)
 
