@@ -173,6 +173,13 @@ FILL_SECONDS_MAX: Final = 5.0
 """The same while envelopes keep arriving."""
 UNSEEN_PER_SEAT_MAX: Final = 8_192
 """Ids that one seat named and that a subscriber lacks; what is beyond is asked for by number, later."""
+PULLS_IN_FLIGHT_PER_SEAT_MAX: Final = 128
+"""Ids that a subscriber has asked of one seat and not got yet: 8 MiB at most, two seconds of PULL_BYTES_PER_SECOND."""
+PULLS_AT_LAST_PER_SEAT_MAX: Final = 1_024
+"""Ids that a subscriber asks one seat for in a tag's last seconds, when there is no time for one after the other."""
+BROKEN_WORDS_MAX: Final = 64
+"""Ids that a seat named in one tag and did not bring, before it is believed no more. An honest one keeps what it names
+to the tag's end; a restart may cost it a few that nobody had receipted."""
 SUSPECTS_MAX: Final = 4_096
 """Ids that audits turned up and that wait to be found hidden or not."""
 TAG_IDS_MAX: Final = 262_144

@@ -9,11 +9,13 @@ seat names, and none of ours does, shows where there is more to be had; it accus
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
 from railgun.core.counters import ClientCounters
 from railgun.core.effects import Effects, SendFrame
+from railgun.core.pull_windows import PullWindows
 from railgun.errors import MalformedInput
 from railgun.limits import (
     HIDDEN_GRACE_SECONDS,
@@ -30,6 +32,9 @@ PULL_RETRY_SECONDS = 1.0
 PULL_RETRY_SECONDS_MAX = 30.0
 PULL_TRIES_MAX = 8
 """An id that nobody brings in so many tries is no envelope; if it is one after all, it will be named again."""
+PULL_DOUBLINGS_MAX = 3
+DENIED_TRIES = 2
+"""Tries that are left for an id once all who named it have said that they do not hold it."""
 _EPSILON = 1e-6
 UNNAMED = bytes(8)
 """Incarnation of a numbering whose seat has not named it yet."""
@@ -88,7 +93,14 @@ class _Unseen:
     due_at: float
     first_source: NodeKey
     sources: list[NodeKey]
+    asks: int = 0
     tries: int = 0
+    """Asks that ran out while the seat brought nothing else either: one that is busy sending is not to blame."""
+    asked_of: NodeKey | None = None
+    """Who is to answer; counts against its window."""
+    asked_at: float = 0.0
+    silent: dict[NodeKey, None] = field(default_factory=dict)
+    """Who let such an ask run out."""
     asked: list[NodeKey] = field(default_factory=list)
     """At the tag's end: who was asked already."""
 
@@ -112,6 +124,7 @@ class Intake:
         self._seen: dict[EnvelopeId, float] = {}
         """When each id's envelope came."""
         self._unseen: dict[EnvelopeId, _Unseen] = {}
+        self._windows = PullWindows()
         self._suspects: dict[EnvelopeId, _Suspect] = {}
         self.is_closing = False
         """The tag ends soon: there is no time to ask one seat after the other, of whom all but one may lie."""
@@ -168,6 +181,9 @@ class Intake:
         if envelope_id in self._seen:
             self._counters.duplicates_dropped += 1
             return False
+        unseen = self._unseen.get(envelope_id)
+        if unseen is not None and unseen.asked_of == seat:
+            self._windows.brought(seat, now)
         self._see(envelope_id, now)
         return True
 
@@ -207,7 +223,7 @@ class Intake:
     def _note_unseen(self, seat: NodeKey, log: SeatLog, envelope_id: EnvelopeId, now: float) -> bool:
         unseen = self._unseen.get(envelope_id)
         if unseen is None:
-            if log.unseen >= UNSEEN_PER_SEAT_MAX:
+            if log.unseen >= UNSEEN_PER_SEAT_MAX or not self._windows.is_believed(seat):
                 return False
             log.unseen += 1
             unseen = self._unseen[envelope_id] = _Unseen(now + UNSEEN_PULL_DELAY_SECONDS, seat, [])
@@ -219,44 +235,131 @@ class Intake:
                 self._agenda.set_earlier(("unseen", self._tag), now)
         return True
 
-    def _drop_unseen(self, envelope_id: EnvelopeId) -> None:
+    def _drop_unseen(self, envelope_id: EnvelopeId, now: float) -> None:
         unseen = self._unseen.pop(envelope_id, None)
-        log = None if unseen is None else self.logs.get(unseen.first_source)
+        if unseen is None:
+            return
+        log = self.logs.get(unseen.first_source)
         if log is not None:
             log.unseen = max(0, log.unseen - 1)
+        self._no_longer_asked(unseen, now)
 
-    def absent(self, seat: NodeKey, ids: tuple[EnvelopeId, ...]) -> None:
+    def _no_longer_asked(self, unseen: _Unseen, now: float) -> None:
+        seat, unseen.asked_of = unseen.asked_of, None
+        if seat is not None and self._windows.answered(seat):
+            self._agenda.set_earlier(("unseen", self._tag), now)
+
+    def absent(self, seat: NodeKey, ids: tuple[EnvelopeId, ...], now: float) -> None:
         """A seat does not hold what it was asked for: ask another."""
+        log = self.logs.get(seat)
         for envelope_id in ids:
             unseen = self._unseen.get(envelope_id)
-            if unseen is not None and seat in unseen.sources:
-                unseen.sources.remove(seat)
+            if unseen is None:
+                continue
+            if unseen.asked_of == seat:
+                self._no_longer_asked(unseen, now)
+            if seat not in unseen.sources:
+                continue
+            unseen.sources.remove(seat)
+            if log is not None and log.is_confirmed and envelope_id in log.ids:
+                self._windows.broke_word(seat)
+            if unseen.sources:
+                unseen.due_at = min(unseen.due_at, now)
+                self._agenda.set_earlier(("unseen", self._tag), now)
+            else:
+                # Who named it denies it: the others are asked, but not at length.
+                unseen.tries = max(unseen.tries, PULL_TRIES_MAX - DENIED_TRIES)
+
+    def limited(self, seat: NodeKey, retry_after_seconds: float, now: float) -> None:
+        """A seat sends no more for a while: that is no try, and nobody's fault."""
+        until = now + min(retry_after_seconds, PULL_RETRY_SECONDS_MAX)
+        self._windows.pause(seat, until)
+        for unseen in self._unseen.values():
+            if unseen.asked_of == seat:
+                self._no_longer_asked(unseen, now)
+                unseen.due_at = until
+        if self._unseen:
+            self._agenda.set_earlier(("unseen", self._tag), until)
+
+    def believes(self, seat: NodeKey) -> bool:
+        """Whether what it alone names is asked for."""
+        return self._windows.is_believed(seat)
+
+    def take_unbelieved(self, now: float) -> list[NodeKey]:
+        """Seats too many of whose ids never came: what they alone name is asked for no more. Each is told once."""
+        found = self._windows.take_unbelieved()
+        for seat in found:
+            for envelope_id, unseen in list(self._unseen.items()):
+                if seat in unseen.sources:
+                    unseen.sources.remove(seat)
+                    if not unseen.sources:
+                        self._drop_unseen(envelope_id, now)
+        return found
 
     def pull_unseen(self, linked: list[NodeKey], now: float, out: Effects) -> None:
-        """Ask for the ids that nobody has delivered in time."""
+        """Ask for the ids that nobody has delivered in time, of each seat only as many as its window has room for."""
         by_seat: dict[NodeKey, list[EnvelopeId]] = {}
-        for envelope_id, unseen in list(self._unseen.items()):
-            if unseen.due_at > now + _EPSILON:
-                continue
+        self._windows.is_blocked = False
+        next_at = now + PULL_RETRY_SECONDS
+        due: list[EnvelopeId] = []
+        for envelope_id, unseen in self._unseen.items():
+            if unseen.due_at <= now + _EPSILON:
+                self._ran_out(unseen, now)
+                due.append(envelope_id)
+            else:
+                next_at = min(next_at, unseen.due_at)
+        for envelope_id in _newest_first(due):
+            unseen = self._unseen[envelope_id]
             if unseen.tries >= PULL_TRIES_MAX:
-                self._drop_unseen(envelope_id)
+                self._give_up(envelope_id, unseen, linked, now)
                 continue
             sources = [seat for seat in unseen.sources if seat in linked] or linked
             if self.is_closing:
-                for seat in [seat for seat in sources if seat not in unseen.asked]:
-                    unseen.asked.append(seat)
-                    by_seat.setdefault(seat, []).append(envelope_id)
-            elif sources:
-                by_seat.setdefault(sources[unseen.tries % len(sources)], []).append(envelope_id)
-                unseen.tries += 1
-            unseen.due_at = now + PULL_RETRY_SECONDS
+                for seat in sources:
+                    if seat not in unseen.asked and self._windows.ask_at_last(seat):
+                        unseen.asked.append(seat)
+                        by_seat.setdefault(seat, []).append(envelope_id)
+                unseen.due_at = now + PULL_RETRY_SECONDS
+                continue
+            chosen = self._with_room(sources, unseen.asks, now)
+            if chosen is None:
+                self._windows.is_blocked = True
+                continue
+            by_seat.setdefault(chosen, []).append(envelope_id)
+            self._windows.asked(chosen)
+            unseen.asked_of, unseen.asked_at = chosen, now
+            unseen.due_at = now + PULL_RETRY_SECONDS * 2.0 ** min(PULL_DOUBLINGS_MAX, unseen.asks // 2)
+            unseen.asks += 1
         for seat, ids in by_seat.items():
             self._counters.pulled += len(ids)
             for first in range(0, len(ids), PULLS_PER_FRAME_MAX):
                 chunk = tuple(ids[first : first + PULLS_PER_FRAME_MAX])
                 out.append(SendFrame((PeerKey(seat),), Pull(self._tag, (), chunk)))
         if self._unseen:
-            self._agenda.set_earlier(("unseen", self._tag), min(item.due_at for item in self._unseen.values()))
+            self._agenda.set_earlier(("unseen", self._tag), next_at)
+
+    def _ran_out(self, unseen: _Unseen, now: float) -> None:
+        """The time of an ask is over, if it was asked at all."""
+        seat = unseen.asked_of
+        if seat is not None:
+            if not self._windows.brought_since(seat, unseen.asked_at):
+                unseen.tries += 1
+                unseen.silent[seat] = None
+            self._no_longer_asked(unseen, now)
+
+    def _with_room(self, sources: list[NodeKey], asks: int, now: float) -> NodeKey | None:
+        """The next in turn of those that may be asked for more."""
+        for turn in range(len(sources)):
+            seat = sources[(asks + turn) % len(sources)]
+            if self._windows.has_room(seat, now):
+                return seat
+        return None
+
+    def _give_up(self, envelope_id: EnvelopeId, unseen: _Unseen, linked: list[NodeKey], now: float) -> None:
+        for seat in unseen.sources:
+            if seat in linked and seat in unseen.silent:
+                self._windows.broke_word(seat)
+        self._drop_unseen(envelope_id, now)
 
     def pull_gaps(self, seat: NodeKey, now: float, out: Effects) -> None:
         """Ask a seat for numbers of its own that never arrived; ever more rarely if it does not bring them."""
@@ -307,8 +410,21 @@ class Intake:
 
     def _see(self, envelope_id: EnvelopeId, now: float) -> None:
         self._seen[envelope_id] = now
-        self._drop_unseen(envelope_id)
+        self._drop_unseen(envelope_id, now)
 
     def _check_number(self, number: int) -> None:
         if number > TAG_IDS_MAX:
             raise MalformedInput("more numbers than a tag can hold")
+
+
+def _newest_first(ids: list[EnvelopeId]) -> Iterator[EnvelopeId]:
+    """Three of those named last, then one of those named first, and so on: who comes back in the middle of an epoch has
+    the newest at once, and however many are named meanwhile, the oldest have their turn."""
+    first, last = 0, len(ids) - 1
+    for turn in range(len(ids)):
+        if turn % 4 == 3:
+            yield ids[first]
+            first += 1
+        else:
+            yield ids[last]
+            last -= 1

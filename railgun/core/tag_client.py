@@ -46,6 +46,7 @@ SUBSCRIBE_RETRY_SECONDS = 1.0
 SUBSCRIBE_RETRY_SECONDS_MAX = 8.0
 AVOID_SECONDS = 5.0
 """A seat that refuses us is passed over for so long, unless it says otherwise."""
+EMPTY_WORD_PENALTY_POINTS = 20
 ATTACHED = 2
 BROKEN_PROMISE_PENALTY_POINTS = 20
 EQUIVOCATION_PENALTY_POINTS = 20
@@ -342,9 +343,12 @@ class TagClient:
         """A seat refused something of this tag. Returns envelopes that came too late for it, to be sealed again."""
         seat = NodeKey(peer)
         if frame.code is RefusalCode.NOT_HELD:
-            self.intake.absent(seat, frame.ids or ())
+            self.intake.absent(seat, frame.ids or (), now)
+            self._report_unbelieved(now)
             return []
         wait = AVOID_SECONDS if frame.retry_after_ms is None else frame.retry_after_ms / 1000
+        if frame.code is RefusalCode.RATE_LIMITED and frame.ids is None:
+            self.intake.limited(seat, wait, now)
         attachment = self._attachments.get(seat)
         if attachment is not None:
             if frame.code is RefusalCode.UNKNOWN_TAG:
@@ -361,6 +365,12 @@ class TagClient:
             return self.publisher.too_late(frame.ids)
         self.publisher.refused(frame.ids, 1.0 if frame.retry_after_ms is None else wait, now)
         return []
+
+    def _report_unbelieved(self, now: float) -> None:
+        for seat in self.intake.take_unbelieved(now):
+            self._context.reputation.report(
+                seat, RefusalCode.CONFLICT, "named envelopes that it does not bring", EMPTY_WORD_PENALTY_POINTS
+            )
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -394,6 +404,7 @@ class TagClient:
             case "unseen":
                 linked = [item for item in self.intake.logs if self._context.connector.is_linked(item)]
                 self.intake.pull_unseen(linked, now, out)
+                self._report_unbelieved(now)
             case "hidden":
                 self._find_guards(now, out)
             case "promises":

@@ -13,8 +13,8 @@ from railgun.core.room_port import RoomOutcome
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.sealing import open_parsed, seal_envelope
 from railgun.errors import RefusalCode
-from railgun.limits import PENDING_SENDS_MAX
-from railgun.types import EnvelopeKind, NodeKey, SizeClass
+from railgun.limits import BROKEN_WORDS_MAX, PENDING_SENDS_MAX
+from railgun.types import EnvelopeId, EnvelopeKind, NodeKey, SizeClass
 from railgun.wire.envelope import NO_HINT, parse_envelope
 from railgun.wire.frames import (
     Deliver,
@@ -89,6 +89,23 @@ def test_a_seat_that_does_not_hold_an_id_is_not_asked_for_it_again() -> None:
         lab.frame(seat, Digest(lab.tag.tag, 1, (item,)))
     lab.frame(primary, Refused(RefusalCode.NOT_HELD, lab.tag.tag, (item,), None))
     assert set(sent(lab.until(lab.now + 3.0), Pull)) == {secondary}
+
+
+def test_a_primary_whose_ids_never_come_is_penalised_and_its_place_is_taken() -> None:
+    lab = ClientLab(committee_size=5)
+    primary, secondary = lab.attach()
+    third = lab.ranked[2]
+    ids = tuple(EnvelopeId(number.to_bytes(16, "big")) for number in range(BROKEN_WORDS_MAX))
+    lab.frame(primary, Digest(lab.tag.tag, 1, ids))
+    effects = lab.until(60.0)
+    assert [effect.peer for effect in penalties(effects)] == [primary]
+    lab.accept(secondary, effects)
+    lab.accept(third, lab.connect(third))
+    lab.accept(secondary, lab.until(70.0))
+    assert lab.tag.attached == [secondary, third]
+    lab.acknowledge(primary, PRIMARY)
+    lab.until(120.0)
+    assert lab.tag.attached == [secondary, third], "an answer nobody asked for does not bring it back"
 
 
 def test_a_send_goes_to_both_entries_and_resolves_at_a_majority() -> None:

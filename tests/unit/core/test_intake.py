@@ -7,9 +7,15 @@ import pytest
 from railgun.core.agenda import Agenda
 from railgun.core.counters import ClientCounters
 from railgun.core.effects import Effects, SendFrame
-from railgun.core.intake import PULL_TRIES_MAX, Intake
+from railgun.core.intake import DENIED_TRIES, PULL_TRIES_MAX, Intake
 from railgun.errors import MalformedInput
-from railgun.limits import HIDDEN_GRACE_SECONDS, TAG_IDS_MAX, UNSEEN_PER_SEAT_MAX
+from railgun.limits import (
+    BROKEN_WORDS_MAX,
+    HIDDEN_GRACE_SECONDS,
+    PULLS_IN_FLIGHT_PER_SEAT_MAX,
+    TAG_IDS_MAX,
+    UNSEEN_PER_SEAT_MAX,
+)
 from railgun.types import EnvelopeId, NodeKey, Tag
 from railgun.wire.frames import Digest, Pull
 
@@ -82,8 +88,8 @@ def test_each_try_asks_another_source_and_a_seat_without_it_is_not_asked_again()
     lab.digest(B, 1, 1)
     asked = [lab.until(now)[0][0] for now in (0.3, 1.3)]
     assert sorted(asked) == [A, B]
-    lab.intake.absent(A, (eid(1),))
-    assert {lab.until(now)[0][0] for now in (2.3, 3.3)} == {B}
+    lab.intake.absent(A, (eid(1),), 1.4)
+    assert {lab.until(now)[0][0] for now in (2.3, 4.3)} == {B}
 
 
 def test_at_the_tag_s_end_everyone_who_names_an_id_is_asked_at_once() -> None:
@@ -106,6 +112,117 @@ def test_an_id_that_nobody_brings_is_given_up_until_it_is_named_again() -> None:
     assert lab.intake.waiting_for == 0
     lab.digest(A, 1, 1, now=70.0)
     assert lab.until(70.3)
+
+
+def name_ids(lab: Lab, seat: NodeKey, first: int, count: int, now: float = 0.0) -> None:
+    for start in range(first, first + count, 512):
+        lab.digest(seat, start, *range(start, min(start + 512, first + count)), now=now)
+
+
+def asked_ids(pulls: list[tuple[NodeKey, Pull]]) -> list[int]:
+    return [int.from_bytes(item, "big") for _, pull in pulls for item in pull.ids]
+
+
+def test_of_many_ids_the_newest_come_first_and_only_so_many_are_under_way_at_a_time() -> None:
+    """Who comes back in the middle of an epoch reads what is new at once, and takes in no more than it asked for."""
+    lab = Lab(A)
+    total = 5 * PULLS_IN_FLIGHT_PER_SEAT_MAX
+    name_ids(lab, A, 1, total)
+    order: list[int] = []
+    now = 0.3
+    waiting = asked_ids(lab.until(now))
+    while waiting:
+        assert len(waiting) <= PULLS_IN_FLIGHT_PER_SEAT_MAX
+        order += waiting
+        for number in waiting:
+            lab.intake.delivered(A, number, eid(number), now)
+        now += 0.01
+        waiting = asked_ids(lab.until(now))
+    assert sorted(order) == list(range(1, total + 1)), "each is asked for once"
+    newest = 3 * PULLS_IN_FLIGHT_PER_SEAT_MAX // 4
+    assert set(order[:PULLS_IN_FLIGHT_PER_SEAT_MAX]) >= set(range(total - newest + 1, total + 1))
+    assert now < 0.5, "the next are asked for as soon as there is room, not a second later"
+
+
+def test_of_two_seats_each_is_asked_for_a_part() -> None:
+    lab = Lab(A, B)
+    for seat in (A, B):
+        name_ids(lab, seat, 1, 4 * PULLS_IN_FLIGHT_PER_SEAT_MAX)
+    pulls = lab.until(0.3)
+    for seat in (A, B):
+        of_seat = [pull for asked, pull in pulls if asked == seat]
+        assert sum(len(pull.ids) for pull in of_seat) == PULLS_IN_FLIGHT_PER_SEAT_MAX
+
+
+def test_a_seat_at_the_end_of_our_budget_is_left_alone_and_loses_us_nothing() -> None:
+    """Minutes of RATE_LIMITED are no tries: nothing is given up, nobody accused."""
+    lab = Lab(A)
+    name_ids(lab, A, 1, 200)
+    now = 0.3
+    for _ in range(100):
+        asked = lab.until(now)
+        assert sum(len(pull.ids) for _, pull in asked) <= PULLS_IN_FLIGHT_PER_SEAT_MAX
+        lab.intake.limited(A, 1.0, now)
+        assert lab.until(now + 0.9) == []
+        now += 1.0
+    assert lab.intake.waiting_for == 200
+    for number in asked_ids(lab.until(now)):
+        assert lab.intake.delivered(A, number, eid(number), now)
+    assert lab.intake.take_unbelieved(now) == []
+
+
+def test_a_slow_seat_that_brings_one_thing_after_the_other_is_waited_for() -> None:
+    """Over a thin line the largest envelopes take minutes, and what a full link swallows has to be asked for again."""
+    lab = Lab(A)
+    name_ids(lab, A, 1, PULLS_IN_FLIGHT_PER_SEAT_MAX)
+    asked: list[int] = []
+    for second in range(3 * PULLS_IN_FLIGHT_PER_SEAT_MAX):
+        now = 0.3 + second
+        asked += asked_ids(lab.until(now))
+        if second % 2 and asked:
+            lab.intake.delivered(A, asked[0], eid(asked[0]), now)
+            asked = [number for number in asked if number != asked[0]]
+    assert lab.intake.waiting_for == 0
+    assert lab.intake.seen_count == PULLS_IN_FLIGHT_PER_SEAT_MAX
+    assert lab.intake.believes(A)
+
+
+def test_a_seat_that_names_ids_without_end_and_brings_none_is_believed_no_more() -> None:
+    lab = Lab(A, B)
+    number, asked = 1, 0
+    told: list[NodeKey] = []
+    for second in range(60):
+        now = 0.3 + second
+        name_ids(lab, A, number, 256, now)
+        number += 256
+        pulls = lab.until(now)
+        assert sum(len(pull.ids) for seat, pull in pulls if seat == A) <= 2 * PULLS_IN_FLIGHT_PER_SEAT_MAX
+        asked += len(asked_ids(pulls))
+        told += lab.intake.take_unbelieved(now)
+    assert told == [A]
+    assert not lab.intake.believes(A)
+    assert lab.intake.believes(B)
+    assert lab.intake.waiting_for == 0
+    assert asked < 60 * PULLS_IN_FLIGHT_PER_SEAT_MAX, "and then it is asked no more"
+    lab.linked = [B]
+    lab.digest(B, 1, 10**9, now=1000.0)
+    assert 10**9 in asked_ids(lab.until(1000.3)), "who is honest is asked as ever"
+
+
+def test_a_seat_that_denies_what_it_named_breaks_its_word_and_one_that_restarted_does_not() -> None:
+    lab = Lab(A, B)
+    name_ids(lab, A, 1, BROKEN_WORDS_MAX)
+    name_ids(lab, B, 1, BROKEN_WORDS_MAX)
+    lab.intake.subscribed(B, b"inc-two!", 0, 0.1)
+    ids = tuple(eid(number) for number in range(1, BROKEN_WORDS_MAX + 1))
+    for seat in (A, B):
+        lab.intake.absent(seat, ids, 0.2)
+        lab.intake.absent(seat, ids, 0.2)
+    assert lab.intake.take_unbelieved(0.3) == [A]
+    # Nobody holds them: the rest of the tries, then no more.
+    pulls = [pull for second in range(120) for pull in lab.until(0.3 + second)]
+    assert len(asked_ids(pulls)) <= DENIED_TRIES * BROKEN_WORDS_MAX
+    assert lab.intake.waiting_for == 0
 
 
 def test_a_pulse_s_number_shows_a_gap_and_it_is_pulled_by_number() -> None:
