@@ -12,6 +12,8 @@ from railgun.cli.arguments import add_command, number, whole_number
 from railgun.cli.failures import Exit
 
 if TYPE_CHECKING:
+    import argparse
+
     from railgun.cli.context import Context
     from railgun.runtime.demo.result import DemoResult
     from railgun.runtime.demo.run import Running
@@ -60,11 +62,44 @@ def add(subparsers: Any) -> None:
         default="steady",
         help="decoys that hide when members speak; strict sends on ticks alone, so that messages wait",
     )
+    _add_faults(parser)
     parser.add_argument(
         "--evidence", metavar="DIR", help="write each process's own account there, from which the totals recompute"
     )
     parser.add_argument(
         "--stay", action="store_true", help="keep the network up afterwards, with an invite to its room, until Ctrl-C"
+    )
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("faults", "what goes wrong while the members talk; the promises stay the same")
+    count = whole_number(0, 1_000)
+    group.add_argument(
+        "--kill", metavar="N", type=count, default=0, help="SIGKILL a relay that holds a seat, N times, evenly spaced"
+    )
+    group.add_argument(
+        "--restart",
+        metavar="N",
+        type=count,
+        default=0,
+        help="SIGKILL relays and members in turn, N times, and start each again after 3 s",
+    )
+    group.add_argument(
+        "--pause", metavar="N", type=count, default=0, help="SIGSTOP relays and members in turn, N times, for 10 s"
+    )
+    group.add_argument(
+        "--partition",
+        metavar="SECONDS",
+        type=number(0, DAY_SECONDS),
+        default=0.0,
+        help="cut all processes into two halves that do not hear each other (by nftables, as root)",
+    )
+    group.add_argument("--kill-committee", action="store_true", help="SIGKILL all seats of the room at once, mid-run")
+    group.add_argument(
+        "--rolling-restart", action="store_true", help="SIGTERM every relay and start it again, one after the other"
+    )
+    group.add_argument(
+        "--churn-seconds", metavar="SECONDS", type=number(1, DAY_SECONDS), help="how often a relay joins or leaves"
     )
 
 
@@ -74,6 +109,7 @@ def run(context: Context) -> int:
     import signal
 
     from railgun.runtime.demo.display import LiveTable, staying_text, summary
+    from railgun.runtime.demo.faults import FaultOptions
     from railgun.runtime.demo.options import DemoOptions
     from railgun.runtime.demo.result import promises_kept
     from railgun.runtime.demo.run import run_demo
@@ -94,6 +130,15 @@ def run(context: Context) -> int:
         evidence=None if given.evidence is None else Path(given.evidence),
         stay=given.stay,
         cover=given.cover,
+        faults=FaultOptions(
+            kill=given.kill,
+            restart=given.restart,
+            pause=given.pause,
+            partition_seconds=given.partition,
+            kill_committee=given.kill_committee,
+            rolling_restart=given.rolling_restart,
+            churn_seconds=given.churn_seconds,
+        ),
     )
     printer = context.printer
     table = LiveTable(printer.progress_stream)

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -96,6 +97,14 @@ class Worker:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
+    def pause(self) -> None:
+        """Stop it where it is (SIGSTOP), until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once."""
         self._signal(signal.SIGKILL)
@@ -138,25 +147,31 @@ class WorkerGroup:
         if error is None or isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    async def start(self, name: str, module: str, ready_seconds: float, /, **fields: Any) -> tuple[Worker, Message]:
+    async def start(
+        self, name: str, module: str, ready_seconds: float, /, *, inside: Sequence[str] = (), **fields: Any
+    ) -> tuple[Worker, Message]:
         """Start ``python -m module``, hand it ``fields``, and wait for its first message, of kind ``ready``.
+
+        ``inside`` is a command that runs the command line which follows it, and becomes it (``nsenter ... --``). A name
+        that was used before goes on in the same log.
 
         Raises:
             WorkerFailed: it did not get ready.
         """
         async with self._slots:
             # A start that is cancelled half-way would leave a process that nobody knows.
-            task = asyncio.get_running_loop().create_task(self._spawn(name, module))
+            task = asyncio.get_running_loop().create_task(self._spawn(name, module, inside))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
             worker = await asyncio.shield(task)
             worker.tell("start", **fields)
             return worker, await worker.expect("ready", ready_seconds)
 
-    async def _spawn(self, name: str, module: str) -> Worker:
+    async def _spawn(self, name: str, module: str, inside: Sequence[str]) -> Worker:
         log_path = self.directory / f"{name.replace(' ', '-')}.log"
-        with log_path.open("wb") as log:
+        with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
+                *inside,
                 sys.executable,
                 "-m",
                 module,

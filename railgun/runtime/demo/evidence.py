@@ -5,6 +5,7 @@ Owns: the records' kinds and fields, writing and reading them. Must not know: wh
 ::
 
     process    role, index, name, pid; node and port of a relay, device of a member
+    attached   a member's subscriptions changed: at, nodes that have acknowledged one, primary first
     began      the duration begins: deliveries of a relay so far, epochs_seen by a member so far
     over       the duration is over: epochs_seen of a member, and its mode (volunteers, hybrid, direct or null)
     epoch      a member's epoch changed: start, seats (node keys in order)
@@ -12,8 +13,12 @@ Owns: the records' kinds and fields, writing and reading them. Must not know: wh
     sent       number, id, receipts, of: send returned
     unsent     number, reason: send failed
     received   number, id, at: a message at the application
-    ended      the drain is over: deliveries and wrong_size_on_wire of a relay; cover, decoys_sent and
-               wait_p95_seconds of a member
+    stored     what a member that was restarted has in its store: numbers, an object of how often each
+    ended      the drain is over, or the process is about to be ended: deliveries and wrong_size_on_wire of a relay;
+               cover, decoys_sent and wait_p95_seconds of a member
+
+A process that was started again goes on with a second `process` record. What went wrong is in an account of its own
+(role ``faults``; see `railgun.runtime.demo.injector`).
 
 Times are in seconds of the machine's monotonic clock, which all processes share.
 """
@@ -31,8 +36,10 @@ from railgun.errors import ConfigurationError, UsageError
 Record: TypeAlias = dict[str, Any]
 RELAY: Final = "relay"
 MEMBER: Final = "member"
+FAULTS: Final = "faults"
 SUFFIX: Final = ".ndjson"
 LINE_BYTES_MAX: Final = 1 << 20
+_ORDER: Final = (RELAY, MEMBER, FAULTS)
 
 
 class Recorder:
@@ -40,7 +47,7 @@ class Recorder:
 
     def __init__(self, tell: Callable[[Record], None], path: str | None) -> None:
         self._tell = tell
-        self._file: IO[str] | None = None if path is None else Path(path).open("w", encoding="utf-8")  # noqa: SIM115
+        self._file: IO[str] | None = None if path is None else Path(path).open("a", encoding="utf-8")  # noqa: SIM115
 
     def record(self, kind: str, /, **fields: Any) -> None:
         """Something happened."""
@@ -83,20 +90,20 @@ def prepare_directory(path: Path) -> Path:
 
 
 def read_evidence(path: Path) -> list[list[Record]]:
-    """The account of every process in a directory, relays before members, in their start order.
+    """The account of every process in a directory: relays, members, each in their start order, then the faults.
 
     Raises:
         ConfigurationError: a file is no account.
     """
     accounts = [_read_account(file) for file in sorted(path.glob(f"*{SUFFIX}"))]
-    return sorted(accounts, key=lambda records: (records[0]["role"] != RELAY, records[0]["index"]))
+    return sorted(accounts, key=lambda records: (_ORDER.index(records[0]["role"]), records[0]["index"]))
 
 
 def _read_account(file: Path) -> list[Record]:
     try:
         records = [json.loads(line) for line in _lines(file)]
         first = records[0]
-        if first["kind"] == "process" and first["role"] in (RELAY, MEMBER) and isinstance(first["index"], int):
+        if first["kind"] == "process" and first["role"] in _ORDER and isinstance(first["index"], int):
             return records
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(f"{file} is no account of a demo's process: {error}") from error

@@ -9,10 +9,12 @@ import asyncio
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from railgun.errors import RailGunError
+from railgun.limits import HISTORY_PAGE_MAX
 from railgun.runtime.api import connect
 from railgun.runtime.demo.evidence import MEMBER, Recorder
 from railgun.runtime.demo.plan import Planned, number_in
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from railgun.runtime.status import RoomStatusView
     from railgun.runtime.workers import Message
 
-STATUS_SECONDS = 0.2
+STATUS_SECONDS = 0.1
+NUMBERS_A_RECORD = 5_000
 JOIN_SECONDS = 90.0
 
 
@@ -45,6 +48,9 @@ class DemoMember:
         self._sends = Supervisor()
         tasks.start("sends", self._sends.wait())
         self._state: Message = {}
+        self._told_start: int | None = None
+        self._attached: list[str] = []
+        self._was_restarted = False
 
     async def obey(self) -> None:
         """Until the orders end."""
@@ -56,6 +62,10 @@ class DemoMember:
                     )
                     self._enter(room)
                     self._orders.tell("invited", link=room.invite(uses=order["uses"]))
+                case "enter":
+                    self._was_restarted = True
+                    self._enter(self._peer.rooms()[0])
+                    self._orders.tell("joined")
                 case "join":
                     self._enter(await self._peer.join(order["link"], timeout=JOIN_SECONDS))
                     self._orders.tell("joined")
@@ -68,6 +78,9 @@ class DemoMember:
                     status = self._status()
                     self._recorder.record("over", epochs_seen=status.epochs_seen, mode=status.mode)
                     self._orders.tell("over")
+                case "account":
+                    self._take_stock()
+                    self._orders.tell("accounted")
                 case "end":
                     await self._end()
 
@@ -114,11 +127,28 @@ class DemoMember:
 
     async def _end(self) -> None:
         await self._sends.aclose()
+        self._take_stock()
+        if self._was_restarted:
+            self._tell_stored()
+        self._orders.tell("ended")
+
+    def _take_stock(self) -> None:
         cover = self._status().cover
         self._recorder.record(
             "ended", cover=cover.mode, decoys_sent=cover.decoys_sent, wait_p95_seconds=cover.wait_p95_seconds
         )
-        self._orders.tell("ended")
+
+    def _tell_stored(self) -> None:
+        """What is in the store: who was killed before it acknowledged a message was handed it twice."""
+        counts: Counter[str] = Counter()
+        before = None
+        while page := self._entered.history(limit=HISTORY_PAGE_MAX, before=before):
+            before = page[0].message_id
+            numbers = (number_in(message.text) for message in page if message.kind == "text" and not message.is_own)
+            counts.update(number for number in numbers if number is not None)
+        numbers_found = list(counts.items())
+        for at in range(0, max(1, len(numbers_found)), NUMBERS_A_RECORD):
+            self._recorder.record("stored", numbers=dict(numbers_found[at : at + NUMBERS_A_RECORD]))
 
     # --- what the demo waits for ----------------------------------------------------------------
 
@@ -129,10 +159,15 @@ class DemoMember:
 
     def _look(self) -> None:
         """Tell what changed."""
+        attached = [seat.hex() for seat in self._status().attached]
+        if attached != self._attached:
+            self._attached = attached
+            self._recorder.record("attached", at=time.monotonic(), nodes=attached)
         state = self._view()
         if state == self._state:
             return
-        if state["start"] != self._state.get("start"):
+        if state["start"] != self._told_start and state["seats"]:
+            self._told_start = state["start"]
             self._recorder.record("epoch", start=state["start"], seats=state["seats"])
         self._state = state
         self._orders.tell("state", **state)
@@ -152,10 +187,17 @@ class DemoMember:
         }
 
 
+def _profile(start: Message) -> Path:
+    """The member's, made in its first life."""
+    path = Path(start["profile"])
+    if not path.exists():
+        create_member_profile(path, SystemEntropy(), SystemClock(), name=start["name"])
+    return path
+
+
 async def work(orders: Orders, start: Message) -> None:
     """Make a profile, go online, and do as ordered."""
-    profile = Path(start["profile"])
-    create_member_profile(profile, SystemEntropy(), SystemClock(), name=start["name"])
+    profile = _profile(start)
     tasks = Supervisor()
     async with connect(profile, network=network_of(start), bootstrap=start["bootstrap"]) as peer:
         with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:

@@ -10,11 +10,13 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from railgun.errors import RailGunError
 from railgun.runtime.demo.evidence import SUFFIX, Record
+from railgun.runtime.demo.halves import HOSTS, Halves
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.workers import Message, Worker, WorkerFailed, WorkerGroup
 
@@ -24,6 +26,10 @@ READY_SECONDS: Final = 90.0
 ANSWER_SECONDS: Final = 120.0
 SETTLE_SECONDS: Final = 60.0
 """How long, beyond two epochs, the network may take to agree before the demo gives up."""
+RELAY_MODULE: Final = "relay_worker"
+MEMBER_MODULE: Final = "member_worker"
+LOOPBACK: Final = "127.0.0.1"
+HALVES: Final = len(HOSTS)
 BOOTSTRAPS: Final = 2
 """Relays that members start from; all others they find."""
 
@@ -32,16 +38,55 @@ class DemoFailed(RailGunError):
     """The demo's network did not come up."""
 
 
-class Process:
-    """One process of the demo, and what it has told."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a process is started, and started again."""
 
-    def __init__(self, name: str, worker: Worker, ready: Message) -> None:
+    module: str
+    index: int
+    half: int
+    bootstrap: tuple[str, ...]
+
+
+class Process:
+    """One process of the demo, through all its lives, and what it has told."""
+
+    def __init__(self, name: str, start: Start, worker: Worker, ready: Message) -> None:
         self.name = name
+        self.start = start
         self.worker = worker
         self.ready = ready
         self.account: list[Record] = []
         self.state: Message = {}
+        self.is_up = True
+        """False from when the demo ends it until it is up again: its end is then no failure."""
+        self.begun_with: Message | None = None
+        """The order to begin, to give it again in its next life."""
         self._answers: dict[str, asyncio.Queue[Message]] = {}
+
+    @property
+    def node(self) -> str | None:
+        """A relay's node key, hexadecimal; None for members."""
+        return self.ready.get("node")
+
+    def live_again(self, worker: Worker, ready: Message) -> None:
+        """A new process took the place of the one before."""
+        self.worker, self.ready, self.state, self.is_up = worker, ready, {}, True
+
+    def begin(self, **fields: Any) -> None:
+        """Order it to begin, and remember how."""
+        self.begun_with = fields
+        self.worker.tell("begin", **fields)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.is_up = False
+        self.worker.kill()
+
+    async def leave(self) -> None:
+        """SIGTERM, and until it is gone."""
+        self.is_up = False
+        await self.worker.stop()
 
     async def listen(self, changed: Callable[[Process, Message], None]) -> None:
         """Take in messages until the worker ends, which raises WorkerFailed."""
@@ -78,8 +123,10 @@ class DemoNetwork:
         options: DemoOptions,
         evidence: Path | None,
         changed: Callable[[Process, Message], None],
+        halves: Halves | None = None,
     ) -> None:
-        """``changed`` is told of every message of every process."""
+        """``changed`` is told of every message of every process. With ``halves`` every second relay and member runs in
+        the other one."""
         self.phase = "starting relays"
         """What it is doing while it comes up, for people."""
         self.relays: list[Process] = []
@@ -88,7 +135,8 @@ class DemoNetwork:
         self._options = options
         self._evidence = evidence
         self._changed = changed
-        self._listening: set[asyncio.Task[None]] = set()
+        self._halves = halves
+        self._listening: dict[asyncio.Task[None], tuple[Process, Worker]] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all_relays_at = 0.0
         self._news = asyncio.Event()
@@ -97,6 +145,11 @@ class DemoNetwork:
     def processes(self) -> list[Process]:
         """Relays in their start order, then members."""
         return [*self.relays, *self.members]
+
+    @property
+    def up(self) -> list[Process]:
+        """Those that run, as far as the demo's own doing goes."""
+        return [process for process in self.processes if process.is_up]
 
     async def until_failure(self) -> None:
         """Raises WorkerFailed as soon as a process ends unasked."""
@@ -148,32 +201,59 @@ class DemoNetwork:
         answer = await self.members[0].ask("invite", "invited", uses=uses)
         return str(answer["link"])
 
+    async def add_relay(self) -> Process:
+        """One relay more, which knows those that run by the first of them."""
+        known = [str(relay.ready["contact"]) for relay in self.relays if relay.is_up][:1]
+        relay = await self._start_relay(len(self.relays) + 1, known)
+        self.relays.append(relay)
+        relay.begin()
+        return relay
+
+    async def start_again(self, process: Process) -> None:
+        """Bring back a process that the demo ended, with what it had kept. Raises WorkerFailed."""
+        worker, ready = await self._launch(process.name, process.start, process.ready.get("port", 0))
+        process.live_again(worker, ready)
+        self._listen(process)
+        if process.start.module == MEMBER_MODULE:
+            await process.ask("enter", "joined")
+        if process.begun_with is not None:
+            process.begin(**_still_to_do(process))
+
     async def _start_relay(self, index: int, bootstrap: list[str]) -> Process:
-        return await self._start(f"relay {index}", "relay_worker", index, bootstrap)
+        return await self._start(f"relay {index}", RELAY_MODULE, index, bootstrap)
 
     async def _start_member(self, index: int, bootstrap: list[str]) -> Process:
-        profile = str(self._group.directory / f"profile-{index}")
-        return await self._start(f"member {index}", "member_worker", index, bootstrap, profile=profile)
+        return await self._start(f"member {index}", MEMBER_MODULE, index, bootstrap)
 
-    async def _start(self, name: str, module: str, index: int, bootstrap: list[str], /, **fields: Any) -> Process:
-        network = self._options.network()
-        evidence = None if self._evidence is None else str(self._evidence / f"{name.replace(' ', '-')}{SUFFIX}")
-        worker, ready = await self._group.start(
-            name,
-            f"{PACKAGE}.{module}",
-            READY_SECONDS,
-            name=name,
-            index=index,
-            bootstrap=bootstrap,
-            evidence=evidence,
-            network=dataclasses.asdict(network),
-            **fields,
-        )
-        process = Process(name, worker, ready)
-        task = asyncio.get_running_loop().create_task(process.listen(self._told))
-        self._listening.add(task)
-        task.add_done_callback(self._ended)
+    async def _start(self, name: str, module: str, index: int, bootstrap: list[str]) -> Process:
+        start = Start(module, index, index % HALVES, tuple(bootstrap))
+        worker, ready = await self._launch(name, start, 0)
+        process = Process(name, start, worker, ready)
+        self._listen(process)
         return process
+
+    async def _launch(self, name: str, start: Start, port: int) -> tuple[Worker, Message]:
+        file_name = name.replace(" ", "-")
+        evidence = None if self._evidence is None else str(self._evidence / f"{file_name}{SUFFIX}")
+        return await self._group.start(
+            name,
+            f"{PACKAGE}.{start.module}",
+            READY_SECONDS,
+            inside=() if self._halves is None else self._halves.command(start.half),
+            name=name,
+            index=start.index,
+            host=LOOPBACK if self._halves is None else HOSTS[start.half],
+            port=port,
+            profile=str(self._group.directory / f"profile-{file_name}"),
+            bootstrap=start.bootstrap,
+            evidence=evidence,
+            network=dataclasses.asdict(self._options.network()),
+        )
+
+    def _listen(self, process: Process) -> None:
+        task = asyncio.get_running_loop().create_task(process.listen(self._told))
+        self._listening[task] = (process, process.worker)
+        task.add_done_callback(self._ended)
 
     def _told(self, process: Process, message: Message) -> None:
         if message["kind"] == "state":
@@ -181,11 +261,13 @@ class DemoNetwork:
         self._changed(process, message)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._listening.discard(task)
-        if not task.cancelled() and not self._failed.done():
-            error = task.exception()
-            if error is not None:
-                self._failed.set_exception(error)
+        process, worker = self._listening.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        was_ended = not process.is_up or process.worker is not worker
+        if error is not None and not was_ended and not self._failed.done():
+            self._failed.set_exception(error)
 
     # --- agreeing -------------------------------------------------------------------------------
 
@@ -220,3 +302,12 @@ class DemoNetwork:
                 # What counts for an epoch is known one epoch earlier: only from here on is every relay in it.
                 return "the epoch from which on all relays count has not begun"
         return None
+
+
+def _still_to_do(process: Process) -> Message:
+    """The order to begin, without what the process has done in earlier lives."""
+    order = dict(process.begun_with or {})
+    if "plan" in order:
+        done = {record["number"] for record in process.account if record["kind"] == "sent"}
+        order["plan"] = [row for row in order["plan"] if row[0] not in done]
+    return order

@@ -6,13 +6,14 @@ Owns: the options with their bounds. Must not know: processes, the command line.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from railgun.errors import ConfigurationError, UsageError
 from railgun.limits import COMMITTEE_DEFAULT, COMMITTEE_MAX, COMMITTEE_MIN
 from railgun.network import NetworkKind, NetworkParameters
+from railgun.runtime.demo.faults import FaultOptions
 
 RELAYS_MAX: Final = 64
 MEMBERS_MAX: Final = 64
@@ -22,6 +23,8 @@ DRAIN_SECONDS: Final = 15.0
 """How long after the duration messages may still arrive."""
 STRICT_DRAIN_SECONDS: Final = 60.0
 """The same in a room under strict cover, where a message waits for its ticks, and one of 64 KiB for many."""
+FAULTS_DRAIN_SECONDS: Final = 60.0
+"""The same where something went wrong: what a partition or a restart held up comes then."""
 OVERLAP_SECONDS: Final = 4
 COVER_MODES: Final = ("off", "steady", "strict")
 SIZES: Final = 3
@@ -41,6 +44,7 @@ class DemoOptions:
         duration_seconds: from when all have joined and the first committee is up.
         evidence: a directory for each process's own account, or None.
         cover: what hides when members speak: off, steady or strict.
+        faults: what is to go wrong meanwhile.
         stay: keep the network up afterwards, until Ctrl-C.
 
     Raises:
@@ -57,6 +61,7 @@ class DemoOptions:
     evidence: Path | None = None
     stay: bool = False
     cover: str = "steady"
+    faults: FaultOptions = field(default_factory=FaultOptions)
 
     def __post_init__(self) -> None:
         _check("--relays", self.relays, 1, RELAYS_MAX)
@@ -68,6 +73,7 @@ class DemoOptions:
         if not math.isfinite(self.duration_seconds):
             raise UsageError("--duration-seconds must be a number of seconds")
         _check("--duration-seconds", self.duration_seconds, 1, DURATION_SECONDS_MAX)
+        self.faults.check(relays=self.relays, duration_seconds=self.duration_seconds)
         if self.members * self.messages < SIZES:
             raise UsageError(f"--messages {self.messages}: at least one message of each of {SIZES} sizes, please")
         try:
@@ -93,6 +99,8 @@ class DemoOptions:
     @property
     def drain_seconds(self) -> float:
         """How long after the duration messages may still arrive."""
+        if self.faults.any:
+            return FAULTS_DRAIN_SECONDS
         return STRICT_DRAIN_SECONDS if self.cover == "strict" else DRAIN_SECONDS
 
     @property

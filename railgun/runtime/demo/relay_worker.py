@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from railgun.links.pool import ListenAt
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.runtime.demo.evidence import RELAY, Recorder
+from railgun.runtime.profile import ProfileKind, create_profile, open_profile
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
 from railgun.runtime.worker_main import Orders, main
 from railgun.runtime.workers import Message
 from railgun.wire.contacts import format_contact, parse_contact
-
-LOOPBACK = "127.0.0.1"
 
 
 def network_of(start: Message) -> NetworkParameters:
@@ -29,13 +29,23 @@ def network_of(start: Message) -> NetworkParameters:
     )  # fmt: skip
 
 
+def _keys(path: Path) -> RelayKeys:
+    """The relay's own, from its profile; in its first life they are made."""
+    entropy = SystemEntropy()
+    if not path.exists():
+        made = RelayKeys.generate(entropy, SystemClock())
+        create_profile(path, ProfileKind.RELAY, entropy, initial_writes=made.writes())
+    with open_profile(path, entropy) as profile:
+        return RelayKeys.load(profile.store)
+
+
 async def work(orders: Orders, start: Message) -> None:
     """Serve until the orders end."""
     clock, entropy = SystemClock(), SystemEntropy()
     host = await RelayHost.start(
-        keys=RelayKeys.generate(entropy, clock),
+        keys=_keys(Path(start["profile"])),
         network=network_of(start),
-        listen=ListenAt(LOOPBACK, 0),
+        listen=ListenAt(start["host"], start["port"]),
         bootstrap=[parse_contact(text) for text in start["bootstrap"]],
         clock=clock,
         entropy=entropy,
@@ -67,14 +77,14 @@ async def _listen(orders: Orders, host: RelayHost, recorder: Recorder) -> None:
                 recorder.record("began", deliveries=counters.deliveries)
             case "count":
                 orders.tell("count", deliveries=counters.deliveries)
-            case "end":
+            case "end" | "account":
                 recorder.record(
                     "ended",
                     deliveries=counters.deliveries,
                     wrong_size_on_wire=counters.wrong_size_on_wire,
                     relay=counters_as_json(host),
                 )
-                orders.tell("ended")
+                orders.tell("ended" if order["kind"] == "end" else "accounted")
 
 
 def counters_as_json(host: RelayHost) -> Message:

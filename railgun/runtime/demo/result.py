@@ -5,8 +5,10 @@ Owns: the result's keys and which of them are promises. Must not know: how they 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from railgun.runtime.demo.fault_figures import FaultFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class DemoResult:
         load_max_over_mean: of these.
         mode: through whom messages went at the end of the duration, of all members' modes the one furthest from
             volunteers; None where nobody could be reached.
+        faults: what was planted, and how long it showed.
         seconds: from the start of the first process to the end of the drain.
     """
 
@@ -82,10 +85,13 @@ class DemoResult:
     mode: str | None
     cover: CoverFigures
     seconds: float | None
+    faults: FaultFigures = field(default_factory=FaultFigures)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that ``--json`` prints."""
-        return asdict(self)
+        """The object that ``--json`` prints: what `faults` holds stands among the other keys."""
+        found = asdict(self)
+        faults: dict[str, Any] = found.pop("faults")
+        return found | faults
 
 
 def promises_kept(result: DemoResult) -> bool:

@@ -9,11 +9,14 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 
-from railgun.runtime.demo.evidence import prepare_directory
+from railgun.runtime.demo.evidence import FAULTS, SUFFIX, Record, Recorder, prepare_directory
+from railgun.runtime.demo.halves import Halves
+from railgun.runtime.demo.injector import Injector
 from railgun.runtime.demo.network import DemoNetwork, Process
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.plan import plan
@@ -93,7 +96,7 @@ class _Tally:
         match record["kind"]:
             case "began" if "deliveries" in record:
                 self._before[process.name] = record["deliveries"]
-            case "sending":
+            case "sending" if record["number"] not in self._sent_at:
                 progress.sent += 1
                 progress.expected = progress.sent * self._others
                 self._sent_at[record["number"]] = record["at"]
@@ -137,13 +140,19 @@ async def run_demo(
     evidence = None if options.evidence is None else prepare_directory(options.evidence)
     tally = _Tally(options.members)
     tally.progress.duration_seconds = options.duration_seconds
-    async with WorkerGroup("demo") as group:
-        network = DemoNetwork(group, options, evidence, tally.note)
+    async with AsyncExitStack() as stack:
+        halves = await stack.enter_async_context(Halves()) if options.faults.partition_seconds else None
+        group = await stack.enter_async_context(WorkerGroup("demo"))
+        network = DemoNetwork(group, options, evidence, tally.note, halves)
+        faults = stack.enter_context(_FaultAccount(evidence if options.faults.any else None))
         reporting = asyncio.ensure_future(_report(network, tally.progress, began, progress))
         try:
             await _unless(network.until_failure(), network.start())
-            await _unless(network.until_failure(), _talk(network, options, tally))
+            injector = Injector(network, options.faults, halves, faults.recorder) if options.faults.any else None
+            await _unless(network.until_failure(), _talk(network, options, tally, injector))
             accounts = [process.account for process in network.processes]
+            if injector is not None:
+                accounts.append(faults.records)
             result = totals(options, accounts, time.monotonic() - began)
             if options.stay:
                 tally.progress.phase = "staying"
@@ -160,15 +169,17 @@ async def run_demo(
     return result
 
 
-async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally) -> None:
+async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally, injector: Injector | None) -> None:
     tally.begin(relay.name for relay in network.relays)
     at = time.monotonic() + BEGIN_DELAY_SECONDS
     for relay in network.relays:
-        relay.worker.tell("begin")
+        relay.begin()
     for member, planned in zip(network.members, plan(options), strict=True):
         rows = [(one.number, one.at_seconds, int(one.size_class)) for one in planned]
-        member.worker.tell("begin", at=at, plan=rows)
-    await asyncio.sleep(at + options.duration_seconds - time.monotonic())
+        member.begin(at=at, plan=rows)
+    if injector is not None:
+        await injector.run(at, options.duration_seconds)
+    await asyncio.sleep(max(0.0, at + options.duration_seconds - time.monotonic()))
     await asyncio.gather(*(member.ask("over", "over") for member in network.members))
     tally.progress.phase = "draining"
     deadline = time.monotonic() + options.drain_seconds
@@ -178,7 +189,7 @@ async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally) -> No
     except TimeoutError:
         pass  # what is missing is counted as lost
     await asyncio.sleep(min(LATE_SECONDS, max(0.0, deadline - time.monotonic())))
-    await asyncio.gather(*(process.ask("end", "ended") for process in network.processes))
+    await asyncio.gather(*(process.ask("end", "ended") for process in network.up))
     tally.progress.phase = "done"
 
 
@@ -187,6 +198,21 @@ async def _running(network: DemoNetwork, options: DemoOptions, group: WorkerGrou
     save_network(path, options.network())
     processes = tuple((process.name, process.worker.pid, process.ready.get("port")) for process in network.processes)
     return Running(processes, await network.invite(STAY_USES), str(path))
+
+
+class _FaultAccount:
+    """What went wrong, kept and, if wanted, written to a file beside the processes' accounts."""
+
+    def __init__(self, evidence: Path | None) -> None:
+        self.records: list[Record] = []
+        path = None if evidence is None else str(evidence / f"{FAULTS}{SUFFIX}")
+        self.recorder = Recorder(self.records.append, path)
+
+    def __enter__(self) -> _FaultAccount:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.recorder.__exit__(None, None, None)
 
 
 @contextmanager
@@ -229,6 +255,7 @@ async def _report(
             state.phase = network.phase
             state.waiting_for = network.missing() if network.members else None
         for relay in network.relays:
-            relay.worker.tell("count")
+            if relay.is_up:
+                relay.worker.tell("count")
         progress(state)
         await asyncio.sleep(PROGRESS_SECONDS)

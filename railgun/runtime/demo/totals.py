@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
+from railgun.runtime.demo.fault_figures import fault_figures
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, Receipts
 from railgun.runtime.percentiles import percentile
@@ -23,15 +24,16 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
     """What the accounts of all processes add up to; relays in their start order."""
     relays = [account for account in accounts if account[0]["role"] == RELAY]
     members = [account for account in accounts if account[0]["role"] == MEMBER]
-    calls = {record["number"]: record for account in members for record in account if record["kind"] == "sending"}
-    sent = sum(1 for account in members for record in account if record["kind"] == "sending")
+    calls: dict[str, Record] = {}
+    for account in members:
+        for record in account:
+            if record["kind"] == "sending":
+                calls.setdefault(record["number"], record)  # a call that was cut is made again, and counts once
+    sent = len(calls)
     expected = sent * (options.members - 1)
-    pairs = Counter(
-        (record["number"], index)
-        for index, account in enumerate(members)
-        for record in account
-        if record["kind"] == "received" and record["number"] in calls
-    )
+    pairs = Counter[tuple[str, int]]()
+    for index, account in enumerate(members):
+        pairs.update({(number, index): count for number, count in _had(account).items() if number in calls})
     deliveries = [_grown(account, "deliveries", "ended") for account in relays]
     return DemoResult(
         relays=options.relays,
@@ -41,13 +43,13 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         delivered=len(pairs),
         lost=expected - len(pairs),
         duplicated=pairs.total() - len(pairs),
-        wrong_size_on_wire=_summed([_at(account, "ended", "wrong_size_on_wire") for account in relays]),
-        rotations=min(_measured([_grown(account, "epochs_seen", "over") for account in members]), default=None),
+        wrong_size_on_wire=_summed([_added(account, "wrong_size_on_wire") for account in relays]),
+        rotations=min(_measured([_rotations(account) for account in members]), default=None),
         seats_changed=_seats_changed(members),
         receipts=Receipts(
             needed=options.receipts_needed,
             of=options.seats,
-            complete=sum(1 for account in members for record in account if record["kind"] == "sent"),
+            complete=len({record["number"] for account in members for record in account if record["kind"] == "sent"}),
         ),
         latency_ms=_latencies(calls, members, ENVELOPE_SIZES_BYTES),
         latency_ms_by_size={str(size): _latencies(calls, members, (size,)) for size in ENVELOPE_SIZES_BYTES},
@@ -56,14 +58,61 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         mode=_mode(members),
         cover=CoverFigures(
             mode=options.cover,
-            decoys_sent=_summed([_at(account, "ended", "decoys_sent") for account in members]),
+            decoys_sent=_summed([_added(account, "decoys_sent") for account in members]),
             wait_p95_seconds=max(
                 (wait for account in members if (wait := _at(account, "ended", "wait_p95_seconds")) is not None),
                 default=None,
             ),
         ),
+        faults=fault_figures(accounts),
         seconds=None if seconds is None else round(seconds, DECIMALS),
     )
+
+
+def _had(account: Sequence[Record]) -> Counter[str]:
+    """How often a member got each message: by its store where it has told what that holds, else by its application."""
+    stored = [record["numbers"] for record in account if record["kind"] == "stored"]
+    if not stored:
+        return Counter(record["number"] for record in account if record["kind"] == "received")
+    counts: Counter[str] = Counter()
+    for numbers in stored:
+        counts.update(numbers)
+    return counts
+
+
+def _lives(account: Sequence[Record]) -> list[list[Record]]:
+    """The account of each life of a process."""
+    lives: list[list[Record]] = []
+    for record in account:
+        if record["kind"] == "process":
+            lives.append([])
+        lives[-1].append(record)
+    return lives
+
+
+def _rotations(account: Sequence[Record]) -> int | None:
+    """Boundaries that a member crossed within the duration."""
+    if len(_lives(account)) == 1:
+        return _grown(account, "epochs_seen", "over")
+    start: int | None = None
+    crossed, began = 0, False
+    for record in account:
+        match record["kind"]:
+            case "began":
+                began = True
+            case "epoch":
+                crossed += began and start is not None and record["start"] > start
+                start = record["start"] if start is None else max(start, record["start"])
+            case "over":
+                return crossed
+            case _:
+                pass
+    return None
+
+
+def _added(account: Sequence[Record], field: str) -> int | None:
+    """A count at the end, over all lives; None where one is missing."""
+    return _summed([_at(life, "ended", field) for life in _lives(account)])
 
 
 def _mode(members: Sequence[Sequence[Record]]) -> str | None:
@@ -111,9 +160,12 @@ def _seats_changed(members: Sequence[Sequence[Record]]) -> int | None:
 
 
 def _grown(account: Sequence[Record], field: str, until: str) -> int | None:
-    """How far a count grew since the duration began; None if either record is missing."""
-    before, after = _at(account, "began", field), _at(account, until, field)
-    return None if before is None or after is None else after - before
+    """How far a count grew since the duration began, over all lives; None if a record is missing."""
+    grown: list[int | None] = []
+    for life in _lives(account):
+        before, after = _at(life, "began", field), _at(life, until, field)
+        grown.append(None if before is None or after is None else after - before)
+    return _summed(grown)
 
 
 def _at(account: Sequence[Record], kind: str, field: str) -> Any:

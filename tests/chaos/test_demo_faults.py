@@ -1,0 +1,74 @@
+"""The demo under faults, with real processes on real sockets: nothing is lost or doubled.
+
+How long a fault shows is measured by `make bench`, on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from railgun.runtime.demo.faults import FaultOptions
+from railgun.runtime.demo.options import DemoOptions
+from railgun.runtime.demo.result import DemoResult, promises_kept
+from railgun.runtime.demo.run import run_demo
+from tests.support.commands import check_schema
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def interfaces() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+async def demo(relays: int = 7, **faults: object) -> DemoResult:
+    options = DemoOptions(
+        relays=relays,
+        members=3,
+        messages=20,
+        committee=5,
+        epoch_seconds=20,
+        duration_seconds=20,
+        faults=FaultOptions(**faults),  # type: ignore[arg-type]
+    )
+    result = await run_demo(options)
+    check_schema("demo", result.as_json())
+    assert promises_kept(result), result
+    assert result.sent == 60
+    assert result.receipts.complete == 60
+    return result
+
+
+async def test_killed_seats_are_replaced_and_nothing_is_lost() -> None:
+    result = await demo(kill=2)
+    assert result.faults.kills == 2
+
+
+async def test_killed_relays_and_members_come_back_with_all_they_had() -> None:
+    result = await demo(restart=2)
+    assert result.faults.restarts == 2
+
+
+async def test_all_seats_dead_at_once_and_the_room_goes_on() -> None:
+    result = await demo(relays=9, kill_committee=True)  # four stay: a majority of five seats
+    assert result.faults.kills == 5
+    assert result.faults.recovery_ms.max is not None
+
+
+async def test_halves_that_were_cut_apart_have_everything_in_the_end() -> None:
+    assert os.geteuid() == 0, "network namespaces take root, as CI has it"
+    before = interfaces()
+    result = await demo(partition_seconds=6)
+    assert (result.faults.partitions, result.faults.partition_by) == (1, "nftables")
+    assert result.faults.heal_ms.max is not None
+    assert interfaces() == before
