@@ -9,7 +9,7 @@ Peer input never raises out of `handle`: a `PeerError` becomes a count and a pen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from railgun.core.agenda import DeadlineName
 from railgun.core.clock import EpochClock
@@ -198,6 +198,11 @@ class ClientMachine:
 
         if self.reputation.settle(is_relay, self.clock.wall(now), out):
             self.tags.standings_changed(now, out)
+
+    @property
+    def turn_work(self) -> Sized:
+        """As a relay's; see `turn_due`."""
+        return ()
 
     @property
     def turn_due(self) -> bool:

@@ -14,6 +14,7 @@ from railgun.core.persistence import Write
 from railgun.errors import RefusalCode
 from railgun.types import PeerKey, RelayContact
 from railgun.wire.frames import Frame, Pulse
+from railgun.wire.quick import quick_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Disconnect:
     retry_after_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class SendFrame:
     """One frame to one or many peers: encoded once."""
 
@@ -40,7 +41,7 @@ class SendFrame:
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class SendPulse:
     """One pulse on the unreliable channel."""
 
@@ -48,7 +49,7 @@ class SendPulse:
     pulse: Pulse
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class SetTimer:
     """The node's one timer; replaces the one before."""
 
@@ -83,7 +84,7 @@ class Notification(Protocol):
     """What the application is told; see `railgun.core.notifications`."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Notify:
     """Tell the application."""
 

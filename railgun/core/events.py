@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from railgun.types import PeerKey
 from railgun.wire.frames import Frame, Pulse
+from railgun.wire.quick import quick_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class DialFailed:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class FrameReceived:
     """A frame that decoded; nothing of it is checked yet."""
 
@@ -69,7 +70,7 @@ class FrameMalformed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class PulseReceived:
     """A pulse that decoded."""
 
@@ -93,7 +94,7 @@ class SendBlocked:
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class TimerFired:
     """The node's timer. A stale ``generation`` is ignored."""
 

@@ -9,7 +9,7 @@ Peer input never raises out of `handle`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 from railgun.core.agenda import Agenda, DeadlineName
 from railgun.core.clock import EpochClock
@@ -144,6 +144,11 @@ class RelayMachine:
                 self.directory.started(self.clock.wall(now), now, out)
             case _:
                 pass
+
+    @property
+    def turn_work(self) -> Sized:
+        """What `TurnEnded` would do something about: one collection for good, empty while there is nothing."""
+        return self.tags.flush_due
 
     @property
     def turn_due(self) -> bool:

@@ -10,6 +10,7 @@ present its ad.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from railgun.core.budgets import TokenBucket
@@ -58,12 +59,10 @@ class RelayPeers:
         self._directory = directory
         self._limits = limits
         self._peers: dict[PeerKey, RelayPeer] = {}
+        self.get: Callable[[PeerKey], RelayPeer | None] = self._peers.get  # asked for every frame and pulse
 
     def __len__(self) -> int:
         return len(self._peers)
-
-    def get(self, key: PeerKey) -> RelayPeer | None:
-        return self._peers.get(key)
 
     def add(self, key: PeerKey, now: float, *, says_relay: bool) -> RelayPeer:
         """A link is up; it starts with full budgets."""

@@ -51,6 +51,7 @@ class RelayTags:
         """``release_bytes`` gives back what a closed tag had reserved."""
         self.seats: dict[Tag, Seat] = {}
         self.flush_due: dict[Tag, None] = {}
+        """Tags that gathered something in this turn. One object for good: whoever drives the relay may look at it."""
         self._context = context
         self.node_key = context.node_key
         self._agenda: Agenda = context.agenda
@@ -339,7 +340,8 @@ class RelayTags:
 
     def flush(self, now: float, out: Effects) -> None:
         """Send what this turn gathered."""
-        due, self.flush_due = self.flush_due, {}
+        due = list(self.flush_due)
+        self.flush_due.clear()
         for tag in due:
             seat = self.seats.get(tag)
             if seat is not None:

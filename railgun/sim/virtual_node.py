@@ -82,9 +82,9 @@ class Node:
     """One virtual computer: a machine, its disk, its clock, its links."""
 
     __slots__ = (
-        "backlog", "crash_links", "crash_point", "dials", "factory", "handle", "index", "is_relay", "is_turn_due",
+        "backlog", "crash_links", "crash_point", "dials", "factory", "handle", "index", "is_relay",
         "key", "legs", "life", "machine", "name", "notifications", "penalties", "persisted", "service_seconds",
-        "timer", "turn", "turn_is_open", "wall_offset_seconds",
+        "timer", "turn", "turn_is_open", "turn_work", "wall_offset_seconds",
     )  # fmt: skip
 
     def __init__(
@@ -108,7 +108,8 @@ class Node:
         """Forget what only memory held."""
         self.machine: Machine | None = None
         self.handle: Callable[[Event, float], Sequence[Effect]] = _handle_nothing
-        self.is_turn_due: Callable[[], bool] = _nothing_due
+        self.turn_work: object = ()
+        """True while the machine wants `TurnEnded`."""
         self.legs: dict[PeerKey, Leg] = {}
         self.dials: dict[PeerKey, Guard] = {}
         self.timer = Guard()
@@ -125,7 +126,3 @@ class Node:
 
 def _handle_nothing(event: Event, now: float) -> Sequence[Effect]:
     return ()
-
-
-def _nothing_due() -> bool:
-    return False

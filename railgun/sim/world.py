@@ -9,15 +9,14 @@ ties, and it is the logical number of what it stands for in the trace. Entries w
 actions. The inner loop is written for speed: records are packed in place, and one `FrameReceived` serves all
 receivers of a frame.
 
-A turn is all that happens to a node at one instant, then `TurnEnded` (which a machine that tells by ``turn_due`` that
-it has nothing to do is spared); its effects are carried out at its end, and what it persists first.
+A turn is all that happens to a node at one instant, then `TurnEnded` (which a machine whose ``turn_work`` is empty
+is spared); its effects are carried out at its end, and what it persists first.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from railgun.core.effects import (
@@ -219,7 +218,7 @@ class World:
         disk = {table: dict(rows) for table, rows in node.persisted.items()}
         node.machine = node.factory(disk)
         node.handle = node.machine.handle
-        node.is_turn_due = _turn_due_of(node.machine)
+        node.turn_work = _turn_work_of(node.machine)
         self.post(node, self._clock_read(node), self.now, node.life)
 
     # --- running --------------------------------------------------------------------------------
@@ -263,7 +262,7 @@ class World:
                     events += self._rest_of_instant(node, at)
                     continue
                 effects = node.handle(event, at)
-                if node.is_turn_due():
+                if node.turn_work:
                     buffer += pack(at, node.index, ended, number)
                     events += 1
                     effects = [*effects, *node.handle(TURN_ENDED, at)]
@@ -308,7 +307,7 @@ class World:
 
     def _end_turn(self, node: Node) -> None:
         effects, node.turn = node.turn, []
-        if node.is_turn_due():
+        if node.turn_work:
             self._trace.buffer += RECORD.pack(self.now, node.index, self._trace.kinds[TurnEnded], 0)
             self.events += 1
             effects += node.handle(TURN_ENDED, self.now)
@@ -471,13 +470,7 @@ class World:
             self._on_notification(node.name, self.now, notification)
 
 
-def _turn_due_of(machine: Machine) -> Callable[[], bool]:
-    """How to ask a machine whether it wants `TurnEnded`; one that does not tell always does."""
-    told = getattr(type(machine), "turn_due", None)
-    if isinstance(told, property) and told.fget is not None:
-        return partial(told.fget, machine)
-    return _always_due
-
-
-def _always_due() -> bool:
-    return True
+def _turn_work_of(machine: Machine) -> object:
+    """What is true while a machine wants `TurnEnded`; one that does not tell always does."""
+    work: object = getattr(machine, "turn_work", None)
+    return True if work is None else work

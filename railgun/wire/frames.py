@@ -27,6 +27,7 @@ from railgun.limits import (
 from railgun.types import EnvelopeId, Handle, NodeKey, Tag
 from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
+from railgun.wire.quick import quick_value
 from railgun.wire.schema import Array, Bool, Bytes, Codec, Nested, Optional, Uint
 
 U32_MAX: Final = 2**32 - 1
@@ -268,7 +269,7 @@ FRAME_KINDS: Final[dict[int, type]] = {
 FRAMES: Final[Codec[Frame]] = Codec(FRAME_KINDS, bytes_max=FRAME_BYTES_MAX)
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class TagNumber:
     """The last number given out for a tag, repeated so that a lost frame is noticed."""
 
@@ -276,7 +277,7 @@ class TagNumber:
     last_number: NumberField
 
 
-@dataclass(frozen=True)
+@quick_value
 class Pulse:
     """Sign of life on the unreliable channel. ``echo`` answers the remote's sequence number (0: none);
     ``wants_echo`` asks for one."""
