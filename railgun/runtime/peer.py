@@ -34,7 +34,14 @@ from railgun.runtime.peer_records import PeerRecords
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.profile import Profile, open_profile
-from railgun.runtime.remembered import REMEMBER_SECONDS, load_remembered, remember_writes, seen_relays, start_from
+from railgun.runtime.remembered import (
+    REMEMBER_SECONDS,
+    RememberedRelay,
+    load_remembered,
+    remember_writes,
+    seen_relays,
+    start_from,
+)
 from railgun.runtime.room import Room
 from railgun.runtime.status import PeerStatus, member_status
 from railgun.runtime.system import SystemClock, SystemEntropy, protocol_dice
@@ -180,7 +187,9 @@ class Peer:
 
     def _remember_relays(self) -> None:
         store = self.shared.store
-        writes = remember_writes(store, seen_relays(self.machine.directory, None, self.wall()))
+        seen = seen_relays(self.machine.directory, None, self.wall())
+        # A command may end before any relay has answered: whom it was given must still be known to the next one.
+        writes = remember_writes(store, seen or [RememberedRelay(contact, 0) for contact in self.shared.bootstrap])
         if writes:
             store.commit(writes, survives_power_loss=False)
 

@@ -433,3 +433,12 @@ async def test_connect_takes_contacts_as_text_and_remembers_network_and_relays(t
             await railgun.connect(net.profile("anna"), network=network_of(name="another"))
         with pytest.raises(UsageError, match="no profile"):
             await railgun.connect(tmp_path / "nobody")
+
+
+async def test_relays_given_are_kept_though_none_had_time_to_answer(tmp_path: Path) -> None:
+    async with lab(tmp_path, relays=1) as net:
+        async with railgun.connect(net.profile("anna"), network=net.network, bootstrap=net.bootstrap) as anna:
+            room = await anna.create_room("ops")
+        async with railgun.connect(net.profile("anna")) as anna:
+            assert parse_invite(anna.room(room.room_id).invite()).contacts == tuple(net.bootstrap)
+            assert await anna.wait_until(lambda: anna.status().relays_linked > 0, WAIT_SECONDS)

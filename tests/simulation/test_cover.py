@@ -268,7 +268,7 @@ def test_someone_joins_a_strict_room_through_answers_in_pieces() -> None:
     lab.world.call("member-0", lab.world.now, "invite", 0, invite)  # type: ignore[arg-type]
     lab.world.run(lab.world.now + 20)
     guest = CoverLab(STRICT, roster=1, online=1, relays=1, seed=10)
-    tools, state = guest.member()._tools, guest.member().state(0)
+    tools, state = guest.member().tools, guest.member().state(0)
     certificate = CERTIFICATES.encode(state.members[0].certificate)
     joining = JoiningRoom(tools, made[0], certificate)
 
