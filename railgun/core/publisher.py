@@ -27,6 +27,8 @@ REPUBLISH_SECONDS_MAX = 8.0
 REPUBLISH_SETTLED_SECONDS_MAX = 60.0
 WHOLE_TO_SECOND_SECONDS = 0.5
 ENTRIES = 2
+OWED_SECONDS = 20.0
+"""How long a seat that is there and takes an envelope may say nothing to it, though it is given again and again."""
 _EPSILON = 1e-6
 
 IsDead = Callable[[NodeKey], bool]
@@ -47,6 +49,8 @@ class Outgoing:
     offered_to: NodeKey | None = None
     """The entry that was given the id alone and is still to be given the whole, unless there is progress."""
     settled: bool = False
+    owed_since: dict[NodeKey, float] = field(default_factory=dict)
+    """Seats that were given it directly, and owe a receipt or a refusal since then."""
     delayed_at_try: int = 0
     """The try that a seat's refusal has delayed already."""
 
@@ -148,7 +152,24 @@ class Publisher:
         """A seat that had not receipted is linked and knows the tag: bring it what it lacks."""
         for outgoing in self._outgoing.values():
             if seat not in outgoing.receipts and outgoing.tries > 1:
+                outgoing.owed_since.setdefault(seat, now)
                 self._send_whole(outgoing, [seat], [seat], committee, out)
+
+    def excuse(self, seat: NodeKey) -> None:
+        """It refused something, or its link broke: it owes nothing for what it was given before."""
+        for outgoing in self._outgoing.values():
+            outgoing.owed_since.pop(seat, None)
+
+    def owing(self, now: float) -> list[tuple[NodeKey, EnvelopeId]]:
+        """Seats that took an envelope OWED_SECONDS ago and have answered nothing; each envelope's once."""
+        found = []
+        for outgoing in self._outgoing.values():
+            late = [seat for seat, since in outgoing.owed_since.items() if now - since >= OWED_SECONDS]
+            for seat in late:
+                del outgoing.owed_since[seat]
+                if seat not in outgoing.receipts:
+                    found.append((seat, outgoing.envelope_id))
+        return found
 
     def receipt_received(self, receipt: Receipt, committee: Committee, is_dead: IsDead) -> list[Progress]:
         """Check a receipt and note it.

@@ -50,6 +50,7 @@ EMPTY_WORD_PENALTY_POINTS = 20
 ATTACHED = 2
 BROKEN_PROMISE_PENALTY_POINTS = 20
 EQUIVOCATION_PENALTY_POINTS = 20
+OWING_PENALTY_POINTS = 10
 LAST_DIGEST_SECONDS = 2.0
 """How long the last digests and what they show to be missing may take before the tag is closed."""
 
@@ -273,6 +274,7 @@ class TagClient:
 
     def peer_gone(self, peer: PeerKey, now: float, out: Effects) -> None:
         seat = NodeKey(peer)
+        self.publisher.excuse(seat)
         attachment = self._attachments.get(seat)
         if attachment is not None:
             attachment.acknowledged = None
@@ -342,6 +344,7 @@ class TagClient:
     def refused(self, peer: PeerKey, frame: Refused, now: float, out: Effects) -> list[Outgoing]:
         """A seat refused something of this tag. Returns envelopes that came too late for it, to be sealed again."""
         seat = NodeKey(peer)
+        self.publisher.excuse(seat)
         if frame.code is RefusalCode.NOT_HELD:
             self.intake.absent(seat, frame.ids or (), now)
             self._report_unbelieved(now)
@@ -383,6 +386,9 @@ class TagClient:
     def _publish_again(self, now: float, out: Effects) -> None:
         attached = self.attached
         lacking = self.publisher.due(attached, self.committee, lambda seat: self._is_dead(seat, now), now, out)
+        for seat, envelope_id in self.publisher.owing(now):
+            detail = f"took envelope {envelope_id.hex()} and neither receipted nor refused it"
+            self._context.reputation.report(seat, RefusalCode.CONFLICT, detail, OWING_PENALTY_POINTS)
         contacts = {ad.node_key: ad.contact() for ad in self.committee.seats}
         for seat in lacking:
             if seat in attached:

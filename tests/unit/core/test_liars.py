@@ -18,7 +18,7 @@ from railgun.core.reputation import (
 )
 from railgun.errors import RefusalCode
 from railgun.types import EnvelopeId, NodeKey, PeerKey
-from railgun.wire.frames import Deliver, Digest, Publish, Subscribe, Subscribed, SubscriptionMode, Unsubscribe
+from railgun.wire.frames import Deliver, Digest, Publish, Refused, Subscribe, Subscribed, SubscriptionMode, Unsubscribe
 from tests.support.client_lab import ClientLab, sent, told
 from tests.support.plain_rooms import PlainDelivered
 from tests.support.relay_lab import frames_to, id_of, penalties, seal
@@ -168,6 +168,28 @@ def test_what_is_held_against_a_relay_outlives_the_client() -> None:
     wall = lab.machine.wall(lab.now)
     assert again.blacklist(wall) == lab.machine.reputation.blacklist(wall)
     assert [item.node_key for item in again.blacklist(wall)] == [primary]
+
+
+def test_a_seat_that_takes_envelopes_and_never_answers_is_found_out_and_one_that_refuses_is_not() -> None:
+    lab = ClientLab()
+    primary, secondary = lab.attach()
+    third = lab.ranked[2]
+    lab.connect(third)
+    item = pending(lab)
+    lab.receipt(primary, item)
+    lab.frame(primary, Digest(lab.tag.tag, 1, (item,)))
+    found: list[PenalisePeer] = []
+    refused = 0.0
+    while lab.now < 40.0:
+        effects = lab.until(lab.now + 0.5)
+        if AUDIT in modes(effects, third):
+            effects += lab.acknowledge(third, AUDIT)
+        if lab.now - refused > 5.0:
+            refused = lab.now
+            effects += lab.frame(third, Refused(RefusalCode.QUOTA_EXCEEDED, lab.tag.tag, (item,), 1000))
+        found += penalties(effects)
+    assert {penalty.peer for penalty in found} == {secondary}
+    assert "neither receipted nor refused" in found[0].detail
 
 
 # --- the account ------------------------------------------------------------------------------
