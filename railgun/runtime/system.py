@@ -7,9 +7,11 @@ Must not know: anything of Rail Gun's own.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import random
 import resource
+import signal
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -19,6 +21,7 @@ import uvloop
 from railgun.ports import Entropy
 
 DESCRIPTORS_WANTED = 4_096
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Result = TypeVar("Result")
 
@@ -56,6 +59,13 @@ def raise_descriptor_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however that ends (Linux only)."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from railgun.errors import RailGunError
 from railgun.runtime.config import LogConfiguration
 from railgun.runtime.logs import configure_logging
-from railgun.runtime.system import raise_descriptor_limit, run
+from railgun.runtime.system import die_with_parent, raise_descriptor_limit, run
 from railgun.runtime.workers import MESSAGE_BYTES_MAX, Message
 
 STATUS_FAILED: Final = 1
@@ -55,6 +55,7 @@ def main(work: Callable[[Orders, Message], Coroutine[Any, Any, None]]) -> int:
 
     A `RailGunError` is told to the other side as one line; anything else goes to the log.
     """
+    die_with_parent()
     # Whatever prints by mistake must not end up between the reports.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

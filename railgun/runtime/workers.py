@@ -4,7 +4,8 @@ Owns: starting, messages, logs, the end of worker processes. Must not know: what
 Their side is `railgun.runtime.worker_main`.
 
 A worker has a process group of its own, so that Ctrl-C reaches only the program that the person started; it ends when
-told to, and by itself when its standard input closes, so that none outlives that program however it dies.
+told to, and by itself when its standard input closes; and the kernel kills it when that program dies, so that none
+outlives it, not even one that is stopped.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from railgun.errors import RailGunError
+from railgun.runtime.scratch import ScratchDirectory
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
 STOP_SECONDS: Final = 5.0
@@ -120,7 +120,8 @@ class Worker:
 class WorkerGroup:
     """Workers that end together: leave the ``async with`` block, in whatever way, and none is left.
 
-    Their logs lie in `directory`, which is deleted unless the block was left by a failure.
+    Their logs lie in `directory`, which is deleted unless the block was left by a failure; if this program is killed,
+    the next group of the same purpose deletes it.
     """
 
     def __init__(self, purpose: str, *, at_once: int | None = None) -> None:
@@ -132,7 +133,8 @@ class WorkerGroup:
         self._slots = asyncio.Semaphore(at_once or 2 * (os.cpu_count() or 1))
 
     async def __aenter__(self) -> WorkerGroup:
-        self.directory = Path(tempfile.mkdtemp(prefix=f"railgun-{self._purpose}-"))
+        self._scratch = ScratchDirectory(f"railgun-{self._purpose}-")
+        self.directory = self._scratch.path
         return self
 
     async def __aexit__(
@@ -145,7 +147,9 @@ class WorkerGroup:
             for worker in self.workers:
                 worker.kill()
         if error is None or isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self._scratch.remove()
+        else:
+            self._scratch.keep()
 
     async def start(
         self, name: str, module: str, ready_seconds: float, /, *, inside: Sequence[str] = (), **fields: Any

@@ -17,6 +17,7 @@ from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.result import DemoResult, promises_kept
 from railgun.runtime.demo.run import Running, run_demo
 from railgun.runtime.demo.totals import totals
+from railgun.runtime.workers import WorkerGroup
 from railgun.wire.invites import parse_invite
 from tests.support.commands import check_schema
 
@@ -120,6 +121,27 @@ async def test_ctrl_c_leaves_no_process(phase: str, tmp_path: Path) -> None:
     assert await program.wait() == 130
     wait_gone(list(before))
     assert marked(tmp_path).keys() <= {os.getpid()}
+    assert not left_directories(tmp_path)
+
+
+async def test_a_demo_that_is_killed_takes_its_processes_along_and_the_next_tidies_up(tmp_path: Path) -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.interrupted_demo", stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert program.stdout is not None
+    workers: list[int] = []
+    while len(workers) < 2:
+        assert await program.stdout.readline(), "the demo ended by itself"
+        workers = [pid for pid, command in marked(tmp_path).items() if "demo.relay_worker" in command]
+    os.kill(workers[0], signal.SIGSTOP)  # it would never see its input close
+    before = marked(tmp_path)
+    program.send_signal(signal.SIGKILL)
+    assert await program.wait() == -signal.SIGKILL
+    wait_gone([pid for pid in before if pid != os.getpid()])
+    assert marked(tmp_path).keys() <= {os.getpid()}
+    assert len(left_directories(tmp_path)) == 1
+    async with WorkerGroup("demo"):
+        assert len(left_directories(tmp_path)) == 1  # its own
     assert not left_directories(tmp_path)
 
 
