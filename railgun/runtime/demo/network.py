@@ -30,8 +30,8 @@ RELAY_MODULE: Final = "relay_worker"
 MEMBER_MODULE: Final = "member_worker"
 LOOPBACK: Final = "127.0.0.1"
 HALVES: Final = len(HOSTS)
-BOOTSTRAPS: Final = 2
-"""Relays that members start from; all others they find."""
+BOOTSTRAPS: Final = 1
+"""Relays that everyone starts from: the first; all others are found through it, the directory and the DHT."""
 
 
 class DemoFailed(RailGunError):
