@@ -78,7 +78,9 @@ async def _serve(
     import dataclasses
 
     from railgun.links.settings import LinkSettings
+    from railgun.runtime.control import ControlServer
     from railgun.runtime.relay_host import RelayHost
+    from railgun.runtime.relay_service import RelayService
     from railgun.runtime.system import SystemClock, SystemEntropy
 
     stop = _watch_signals()
@@ -96,9 +98,14 @@ async def _serve(
         store=store,
     )
     try:
-        _print_start(context, network, host, configuration.node.roles)
-        stopped_by = await _until_told(context, configuration, host, stop)
-        context.printer.note("leaving: telling the other relays and closing links")
+        served = configuration.profile.directory.absolute()
+        control = await ControlServer.start(served, RelayService(host, network))
+        try:
+            _print_start(context, network, host, configuration.node.roles)
+            stopped_by = await _until_told(context, configuration, host, stop)
+            context.printer.note("leaving: telling the other relays and closing links")
+        finally:
+            await control.aclose(drain_seconds=1.0)
     finally:
         await host.aclose()
     return Exit.INTERRUPTED if stopped_by == signal.SIGINT else Exit.KEPT

@@ -43,6 +43,9 @@ def add(subparsers: Any) -> None:
 def run(context: Context) -> int:
     """``status``."""
     found = ask(context, "status", wait_seconds=context.arguments.wait_seconds)
+    if "node" in found:
+        context.printer.result(found, _relay(found))
+        return Exit.KEPT
     rows = [
         [
             room["id"][:8],
@@ -61,6 +64,7 @@ def run(context: Context) -> int:
         f"mode     {_MODES[found['mode']]}",
         f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
         f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
+        f"dht      {found['dht']['asks']} asked of relays{_refused(found['dht'])}",
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
         else "no rooms yet",
@@ -82,6 +86,28 @@ def _blacklist_words(blacklist: list[dict[str, Any]]) -> list[str]:
 
 def _utc(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def _relay(found: dict[str, Any]) -> str:
+    """A running relay, to its operator."""
+    dht = found["dht"]
+    return "\n".join(
+        [
+            f"relay    {found['node'][:16]} at {found['address']}, UDP",
+            f"network  {one_line(found['network'])} (id {found['network_id'][:16]})",
+            f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
+            f"clients  {found['clients_linked']} linked, {found['tags']} tags served",
+            f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
+            f"dht      {dht['contacts']} contacts, {dht['records']} records, {dht['lookups']} lookups, "
+            f"{dht['client_asks']} asked by clients{_refused(dht)}",
+        ]
+    )
+
+
+def _refused(dht: dict[str, Any]) -> str:
+    """What was refused, by reason; nothing while nothing was."""
+    counts = [f"{count} {reason.replace('_', ' ')}" for reason, count in dht["refused"].items() if count]
+    return f"; refused: {', '.join(counts)}" if counts else ""
 
 
 def _cover(cover: dict[str, Any]) -> str:

@@ -45,6 +45,8 @@ class DhtCounters:
     records_poisoned: int = 0
     """Records in answers that are forged, expired, from the future, or under the wrong key."""
     records_refused: dict[RefusalCode, int] = field(default_factory=dict)
+    records_from_future: int = 0
+    """Of those refused as outside the window; the rest have expired."""
     records_evicted: int = 0
     records_expired: int = 0
     lookups: int = 0

@@ -32,6 +32,13 @@ _TIME_MAX: Final = 2**32 - 1
 _RECORD_KIND: Final = 1
 
 
+class RecordFromFuture(MalformedInput):
+    """Issued later than any honest clock says. Code OUTSIDE_WINDOW."""
+
+    def __init__(self) -> None:
+        super().__init__("the record is from the future", RefusalCode.OUTSIDE_WINDOW)
+
+
 class RecordKind(enum.IntEnum):
     """What a record is, and with it whose key signs it."""
 
@@ -151,8 +158,10 @@ def read_record(encoded: bytes, *, now: float) -> SignedRecord:
         MalformedInput: malformed (MALFORMED), expired or from the future (OUTSIDE_WINDOW), forged (BAD_SIGNATURE).
     """
     record = _CODEC.decode(encoded)
-    if record.issued > now + DHT_FUTURE_SECONDS or record.expires <= now:
-        raise MalformedInput("the record is expired, or from the future", RefusalCode.OUTSIDE_WINDOW)
+    if record.issued > now + DHT_FUTURE_SECONDS:
+        raise RecordFromFuture
+    if record.expires <= now:
+        raise MalformedInput("the record is expired", RefusalCode.OUTSIDE_WINDOW)
     if not verify(record.author, RECORD_LABEL, signed_content(record), record.signature):
         raise MalformedInput("the record is not signed by its author", RefusalCode.BAD_SIGNATURE)
     if record.kind is RecordKind.RELAY_AD:

@@ -17,7 +17,7 @@ from typing import Any
 from kademlia.storage import IStorage
 
 from railgun.dht.counters import DhtCounters
-from railgun.dht.records import SignedRecord, read_record
+from railgun.dht.records import RecordFromFuture, SignedRecord, read_record
 from railgun.errors import MalformedInput, RefusalCode
 from railgun.limits import (
     DHT_BYTES_PER_SOURCE_MAX,
@@ -113,6 +113,7 @@ class RecordStore(IStorage):  # type: ignore[misc] # the library has no types
             signed = read_record(encoded, now=self._wall())
         except MalformedInput as error:
             self._counters.refused(error.code)
+            self._counters.records_from_future += isinstance(error, RecordFromFuture)
             return error.code
         code = self._keep(signed, source)
         if code is not None:

@@ -111,6 +111,8 @@ class Table(RoutingTable):  # type: ignore[misc] # the library has no types
         self._per_prefix_max = None if is_lan else DHT_CONTACTS_PER_PREFIX_MAX
         self._split_depth = split_depth
         self._count = 0
+        self.crowded = 0
+        """Contacts passed over since their network has as many as it may have in a bucket."""
         super().__init__(None, contacts_max, own)
 
     def flush(self) -> None:
@@ -154,7 +156,9 @@ class Table(RoutingTable):  # type: ignore[misc] # the library has no types
         bucket = self.buckets[index]
         if contact.id in bucket.nodes or not (len(bucket) < bucket.ksize or self._may_split(bucket)):
             return False
-        return bucket.has_room_for_prefix(contact)
+        has_room: bool = bucket.has_room_for_prefix(contact)
+        self.crowded += not has_room
+        return has_room
 
     def add_contact(self, node: Contact) -> Contact | None:
         """Keep a contact that has just been proved. Returns the contact to ask whether it is still there, when the
@@ -169,6 +173,7 @@ class Table(RoutingTable):  # type: ignore[misc] # the library has no types
                 self._count += len(bucket) - before
                 return None
             if node.id not in bucket.replacement_nodes:
+                self.crowded += 1
                 return None  # its prefix has enough
             if not self._may_split(bucket):
                 return next(bucket.contacts())

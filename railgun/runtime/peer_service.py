@@ -18,6 +18,7 @@ from railgun.crypto.epoch import epoch_start
 from railgun.errors import DiscoveryError, MalformedInput, NotMember, UsageError
 from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
 from railgun.runtime.device_calls import DeviceCalls, Given
+from railgun.runtime.dht_status import member_dht_status
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import Message, SettingsView
@@ -235,6 +236,7 @@ class PeerService:
             "relays_known": status.relays_known,
             "relays_linked": status.relays_linked,
             "clock_correction_seconds": round(status.clock_correction_seconds, 3),
+            "dht": member_dht_status(self._peer.shared.dht),
             "rooms": [
                 {
                     "id": room.room_id.hex(),

@@ -163,6 +163,10 @@ def test_relays_start_and_stop(lab: Lab) -> None:
     assert (ended.status, ended.out, "Traceback" in ended.err) == (0, "", False)
     running, again = lab.start_relay("relay0")
     assert again["node"] == started["node"]
+    status = lab("--profile", "relay0", "status", "--json").checked("status-relay")
+    assert (status["node"], status["dht"]["contacts"]) == (started["node"], 0)
+    assert "0 contacts, 0 records" in lab("--profile", "relay0", "status").out
+    assert "a relay's" in lab("--profile", "relay0", "room", "list").complaint
     ended = running.end(signal.SIGINT)
     assert (ended.status, ended.out, "Traceback" in ended.err) == (130, "", False)
 
