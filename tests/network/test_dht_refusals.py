@@ -108,7 +108,7 @@ async def attack(directory: Path) -> AsyncIterator[Attack]:
         assert await relay.wait_until(lambda: relay.dht.node._loop is not None, WAIT_SECONDS)
         sockets = [(await loop.create_datagram_endpoint(Socket, local_addr=("127.0.0.1", 0)))[1] for _ in range(2)]
         try:
-            yield Attack(relay, *sockets, network_id(net.network))
+            yield Attack(relay, sockets[0], sockets[1], network_id(net.network))
         finally:
             assert relay.dht.node.counters.internal_errors == 0
             assert relay.links.counters.internal_errors == 0

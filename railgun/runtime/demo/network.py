@@ -17,7 +17,7 @@ from typing import Any, Final
 from railgun.errors import RailGunError
 from railgun.runtime.demo.evidence import SUFFIX, Record
 from railgun.runtime.demo.halves import HOSTS, Halves
-from railgun.runtime.demo.options import DemoOptions
+from railgun.runtime.demo.options import BOOTSTRAPS, DemoOptions
 from railgun.runtime.workers import Message, Worker, WorkerFailed, WorkerGroup
 
 PACKAGE: Final = "railgun.runtime.demo"
@@ -30,8 +30,6 @@ RELAY_MODULE: Final = "relay_worker"
 MEMBER_MODULE: Final = "member_worker"
 LOOPBACK: Final = "127.0.0.1"
 HALVES: Final = len(HOSTS)
-BOOTSTRAPS: Final = 1
-"""Relays that everyone starts from: the first; all others are found through it, the directory and the DHT."""
 
 
 class DemoFailed(RailGunError):

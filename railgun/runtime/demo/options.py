@@ -28,6 +28,8 @@ FAULTS_DRAIN_SECONDS: Final = 60.0
 OVERLAP_SECONDS: Final = 4
 COVER_MODES: Final = ("off", "steady", "strict")
 SIZES: Final = 3
+BOOTSTRAPS: Final = 1
+"""Relays that everyone starts from: the first; all others are found through it, the directory and the DHT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 from railgun.links.pool import ListenAt
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.runtime.demo.evidence import RELAY, Recorder
-from railgun.runtime.profile import ProfileKind, create_profile, open_profile
+from railgun.runtime.dht_status import relay_dht_status
+from railgun.runtime.profile import Profile, ProfileKind, create_profile, open_profile
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
 from railgun.runtime.worker_main import Orders, main
@@ -29,26 +30,31 @@ def network_of(start: Message) -> NetworkParameters:
     )  # fmt: skip
 
 
-def _keys(path: Path) -> RelayKeys:
-    """The relay's own, from its profile; in its first life they are made."""
+def _profile(path: Path) -> Profile:
+    """The relay's own; in its first life it is made."""
     entropy = SystemEntropy()
     if not path.exists():
         made = RelayKeys.generate(entropy, SystemClock())
         create_profile(path, ProfileKind.RELAY, entropy, initial_writes=made.writes())
-    with open_profile(path, entropy) as profile:
-        return RelayKeys.load(profile.store)
+    return open_profile(path, entropy)
 
 
 async def work(orders: Orders, start: Message) -> None:
     """Serve until the orders end."""
+    with _profile(Path(start["profile"])) as profile:
+        await _serve(orders, start, profile)
+
+
+async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
     clock, entropy = SystemClock(), SystemEntropy()
     host = await RelayHost.start(
-        keys=_keys(Path(start["profile"])),
+        keys=RelayKeys.load(profile.store),
         network=network_of(start),
         listen=ListenAt(start["host"], start["port"]),
         bootstrap=[parse_contact(text) for text in start["bootstrap"]],
         clock=clock,
         entropy=entropy,
+        store=profile.store,
     )
     failing = asyncio.ensure_future(host.wait())
     try:
@@ -82,6 +88,7 @@ async def _listen(orders: Orders, host: RelayHost, recorder: Recorder) -> None:
                     "ended",
                     deliveries=counters.deliveries,
                     wrong_size_on_wire=counters.wrong_size_on_wire,
+                    dht=relay_dht_status(host.dht),
                     relay=counters_as_json(host),
                 )
                 orders.tell("ended" if order["kind"] == "end" else "accounted")

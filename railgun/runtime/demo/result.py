@@ -36,6 +36,21 @@ class CoverFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class DhtFigures:
+    """The relays' nodes of the DHT, at the end.
+
+    Attributes:
+        contacts_min: the fewest that one of them knew.
+        records: held by all together, copies counted.
+        lookups: made by all together, for clients as well.
+    """
+
+    contacts_min: int | None
+    records: int | None
+    lookups: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Latencies:
     """Milliseconds from the call of send to the recipient's application. None where nothing was delivered."""
 
@@ -63,6 +78,7 @@ class DemoResult:
         load_max_over_mean: of these.
         mode: through whom messages went at the end of the duration, of all members' modes the one furthest from
             volunteers; None where nobody could be reached.
+        bootstrap: relays whose address the others were given; all else was found through them.
         faults: what was planted, and how long it showed.
         seconds: from the start of the first process to the end of the drain.
     """
@@ -84,6 +100,8 @@ class DemoResult:
     load_max_over_mean: float | None
     mode: str | None
     cover: CoverFigures
+    bootstrap: int
+    dht: DhtFigures
     seconds: float | None
     faults: FaultFigures = field(default_factory=FaultFigures)
 

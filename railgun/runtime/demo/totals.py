@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
 from railgun.runtime.demo.fault_figures import fault_figures
-from railgun.runtime.demo.options import DemoOptions
-from railgun.runtime.demo.result import CoverFigures, DemoResult, Latencies, Receipts
+from railgun.runtime.demo.options import BOOTSTRAPS, DemoOptions
+from railgun.runtime.demo.result import CoverFigures, DemoResult, DhtFigures, Latencies, Receipts
 from railgun.runtime.percentiles import percentile
 from railgun.runtime.status import peer_mode
 from railgun.types import ENVELOPE_SIZES_BYTES, ServiceMode
@@ -64,8 +64,25 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
                 default=None,
             ),
         ),
+        bootstrap=BOOTSTRAPS,
+        dht=_dht(relays),
         faults=fault_figures(accounts),
         seconds=None if seconds is None else round(seconds, DECIMALS),
+    )
+
+
+def _dht(relays: Sequence[Sequence[Record]]) -> DhtFigures:
+    """As each relay told last."""
+    told = [
+        next((record.get("dht") for record in account[::-1] if record["kind"] == "ended"), None) for account in relays
+    ]
+    found = [one for one in told if one is not None]
+    if not found or len(found) < len(told):
+        return DhtFigures(None, None, None)
+    return DhtFigures(
+        contacts_min=min(one["contacts"] for one in found),
+        records=sum(one["records"] for one in found),
+        lookups=sum(one["lookups"] for one in found),
     )
 
 

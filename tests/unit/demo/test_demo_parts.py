@@ -103,7 +103,8 @@ def relay(index: int, deliveries: int | None, wrong: int = 0) -> list[dict[str, 
         {"kind": "began", "deliveries": 10},
     ]
     if deliveries is not None:
-        account.append({"kind": "ended", "deliveries": 10 + deliveries, "wrong_size_on_wire": wrong})
+        dht = {"contacts": 3, "records": deliveries, "lookups": 7}
+        account.append({"kind": "ended", "deliveries": 10 + deliveries, "wrong_size_on_wire": wrong, "dht": dht})
     return account
 
 
@@ -159,6 +160,8 @@ def test_totals_of_a_demo_in_which_all_went_well() -> None:
     assert result.per_relay_deliveries == [30, 10]
     assert result.load_max_over_mean == 1.5
     assert result.as_json()["cover"] == {"mode": "steady", "decoys_sent": 5 + 6 + 7, "wait_p95_seconds": None}
+    assert result.as_json()["dht"] == {"contacts_min": 3, "records": 30 + 10, "lookups": 14}
+    assert result.bootstrap == 1
     assert result.mode == "volunteers"
     assert "served by volunteers alone" in summary(result)
     assert "18 decoys" in summary(result)
