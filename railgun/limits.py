@@ -192,6 +192,9 @@ REPUTATION_REPORTS_MAX: Final = 256
 REPUTATION_DETAIL_BYTES_MAX: Final = 128
 
 # --- clients --------------------------------------------------------------------------------
+SEND_KEYS_MAX: Final = 1_024
+"""Keys of sends that a room remembers; a send is repeated soon or never, so the oldest go first."""
+SEND_KEY_BYTES_MAX: Final = 64
 PENDING_SENDS_MAX: Final = 1_024
 MEGOLM_SKIPPED_MAX: Final = 2_000
 UNKNOWN_SESSION_ENVELOPES_MAX: Final = 512
@@ -392,6 +395,8 @@ LOBBY_COMMITTEE: Final = 5
 ROSTER_ASK_FIRST_SECONDS: Final = 10.0
 """After a start, before a member asks whether its roster is everyone's: what is under way has arrived by then."""
 ROSTER_ASK_AGAIN_SECONDS: Final = 3_600.0
+ROSTER_ASK_STRANGER_SECONDS: Final = 60.0
+"""Between two questions that strangers gave rise to, or after any other: who let them in may be on its way."""
 LOBBY_LINGER_SECONDS: Final = 1_800
 """How long members keep a spent invite's lobby open: the last one in may have missed its answer."""
 

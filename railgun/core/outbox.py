@@ -59,6 +59,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def holds(self, reference: bytes) -> bool:
+        """Whether it is not done with."""
+        return reference in self._rows
+
     def add(self, requests: Sequence[SealRequest]) -> tuple[Write, ...]:
         """Keep those that have a reference."""
         writes = []

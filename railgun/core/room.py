@@ -26,6 +26,7 @@ from railgun.core.room_telling import RoomTelling, RoomTools
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import Roster
 from railgun.core.roster_state import RosterState
+from railgun.core.send_keys import SendKeys
 from railgun.crypto.epoch import EpochKeys
 from railgun.errors import UsageError
 from railgun.limits import ROSTER_ASK_AGAIN_SECONDS, ROSTER_ASK_FIRST_SECONDS
@@ -144,9 +145,21 @@ class MemberRoom:
             lambda number, previous: LeaveEntry(self.room_id, self.tools.me.device, number, previous, int(wall)), wall
         )
 
-    def send(self, content: Content, token: int, wall: float, size_class: SizeClass | None = None) -> RoomOutcome:
+    def send(
+        self,
+        content: Content,
+        token: int,
+        wall: float,
+        size_class: SizeClass | None = None,
+        key: bytes | None = None,
+    ) -> RoomOutcome:
         """Say something (see `RoomTelling.send`). Raises NotMember, UsageError, ValueError."""
-        return self._telling.send(content, token, wall, size_class)
+        return self._telling.send(content, token, wall, size_class, key)
+
+    @property
+    def send_keys(self) -> SendKeys:
+        """Which sends an application can repeat."""
+        return self._telling.send_keys
 
     def file(
         self, make_entry: Callable[[int, bytes], LaterEntry], wall: float, prekeys: tuple[PrekeyRecord, ...] = ()

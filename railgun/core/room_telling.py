@@ -19,6 +19,7 @@ from railgun.core.room_port import RoomOutcome, SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_entries import DeviceBundle
 from railgun.core.roster_state import GenerationState, RosterState
+from railgun.core.send_keys import KnownSend, SendKeys
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import NotMember, UsageError
 from railgun.limits import FILE_BYTES_DEFAULT_MAX, PENDING_SENDS_MAX
@@ -51,6 +52,7 @@ class _QueuedSend:
     content: Content
     token: int
     size_class: SizeClass | None
+    key: bytes | None
 
 
 class RoomTelling:
@@ -61,6 +63,7 @@ class RoomTelling:
         self.roster = roster
         self.generations = generations
         self.conversation = conversation
+        self.send_keys = SendKeys(roster.room)
         self._queued: deque[_QueuedSend] = deque()
         self._told_removed = False
 
@@ -76,8 +79,17 @@ class RoomTelling:
         """Under what may be sent now; None while nothing may."""
         return sending_keys(state, self.generations, self.tools.network.epoch_seconds, wall)
 
-    def send(self, content: Content, token: int, wall: float, size_class: SizeClass | None = None) -> RoomOutcome:
+    def send(
+        self,
+        content: Content,
+        token: int,
+        wall: float,
+        size_class: SizeClass | None = None,
+        key: bytes | None = None,
+    ) -> RoomOutcome:
         """Say something. `MessagePrepared` tells its id; it waits where no generation may be sent under yet.
+
+        Under a ``key`` that was used before nothing is said again: what the first send led to is told.
 
         Raises:
             NotMember: this device is out.
@@ -87,11 +99,14 @@ class RoomTelling:
         state = self.state(wall)
         if state.member(self.tools.me.device) is None:
             raise NotMember("this device is no longer a member of the room")
+        known = None if key is None else self.send_keys.find(key)
+        if known is not None:
+            return self._tell_again(known, token)
         sending = self.sending(state, wall)
         if sending is None:
             if len(self._queued) >= PENDING_SENDS_MAX:
                 raise UsageError("too many messages wait for the room's new keys; try again later")
-            self._queued.append(_QueuedSend(content, token, size_class))
+            self._queued.append(_QueuedSend(content, token, size_class, key))
             return RoomOutcome()
         prepared = self.conversation.prepare_send(
             content,
@@ -102,16 +117,26 @@ class RoomTelling:
             size_class=size_class,
         )
         # A session's key may be among the requests: its receipts are not the message's.
-        parts = [
+        parts = tuple(
             MessageId(request.reference)
             for request in prepared.requests
             if request.kind is EnvelopeKind.GROUP and request.reference is not None
-        ]
-        return RoomOutcome(
-            list(prepared.writes),
-            list(prepared.requests),
-            [MessagePrepared(self.roster.room, token, prepared.message_id, tuple(parts))],
         )
+        writes = list(prepared.writes)
+        if key is not None:
+            writes += self.send_keys.remember(key, prepared.message_id, parts)
+        told = MessagePrepared(self.roster.room, token, prepared.message_id, parts)
+        return RoomOutcome(writes, list(prepared.requests), [told])
+
+    def _tell_again(self, known: KnownSend, token: int) -> RoomOutcome:
+        room, waiting = self.roster.room, self.conversation.outbox
+        outcome = RoomOutcome(notifications=[MessagePrepared(room, token, known.message_id, known.parts)])
+        outcome.notifications += [
+            MessageReceipted(room, part, known.receipts, known.of, True, False)
+            for part in known.parts
+            if not waiting.holds(part)
+        ]
+        return outcome
 
     def flush(self, wall: float) -> RoomOutcome:
         """Send what waited for keys."""
@@ -119,7 +144,7 @@ class RoomTelling:
         state = self.state(wall)
         while self._queued and state.member(self.tools.me.device) and self.sending(state, wall) is not None:
             queued = self._queued.popleft()
-            outcome.add(self.send(queued.content, queued.token, wall, queued.size_class))
+            outcome.add(self.send(queued.content, queued.token, wall, queued.size_class, queued.key))
         return outcome
 
     # --- the roster ---------------------------------------------------------------------------
@@ -211,6 +236,7 @@ class RoomTelling:
         outcome = RoomOutcome()
         if majority:
             outcome.writes += self.conversation.outbox.settle(reference)
+            outcome.writes += self.send_keys.receipted(MessageId(reference), receipts, of)
         outcome.notifications.append(
             MessageReceipted(self.roster.room, MessageId(reference), receipts, of, majority, complete)
         )

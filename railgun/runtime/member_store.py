@@ -38,6 +38,7 @@ ROOM_TABLES = (
     "inbound_sessions",
     "seen_indexes",
     "outbox",
+    "send_keys",
     "messages",
     "invites",
 )
@@ -128,6 +129,7 @@ def load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> 
         now,
     )
     room = MemberRoom(tools, roster, generations, conversation)
+    room.send_keys.load(store.load("send_keys", room_id))
     room.fragments.load(store.load("inbound_sessions", room_id))
     try:
         room.files.load(store.load(FILES, room_id + INCOMING_KEY), store.load(FILES, room_id + OUTGOING_KEY), now)

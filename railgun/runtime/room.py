@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from railgun.core.room import MemberRoom
 from railgun.errors import NotMember, UsageError
-from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX
+from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX, SEND_KEY_BYTES_MAX
 from railgun.runtime.file_views import FileView
 from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
@@ -82,6 +82,7 @@ class Room:
         content: str | Content,
         *,
         size_class: SizeClass | None = None,
+        key: str | None = None,
         timeout: float = SEND_SECONDS,  # noqa: ASYNC109
     ) -> Receipt:
         """Say something; returns when a majority of the committee's seats have signed for it.
@@ -93,6 +94,9 @@ class Room:
         Args:
             content: text of at most 131,072 bytes in UTF-8, or any content of `railgun.wire.content`.
             size_class: an envelope larger than needed; by default the smallest that fits.
+            key: a name of your own for this send, 1 to 64 bytes in UTF-8. A call that was cut off, be it by a crash,
+                can be made again under the same key: the message goes out once, and both calls tell the same id. A
+                room remembers the newest 1,024 keys.
             timeout: seconds, for the turn and the receipts.
 
         Raises:
@@ -104,7 +108,10 @@ class Room:
         body = TextContent(content) if isinstance(content, str) else content
         if isinstance(body, TypingContent):
             raise UsageError("nobody signs for typing: use set_typing")
-        return await self._mail.send(lambda token: self._start(body, token, size_class), timeout)
+        named = None if key is None else key.encode()
+        if named is not None and not 1 <= len(named) <= SEND_KEY_BYTES_MAX:
+            raise UsageError(f"a send's key has 1 to {SEND_KEY_BYTES_MAX} bytes in UTF-8")
+        return await self._mail.send(lambda token: self._start(body, token, size_class, named), timeout)
 
     async def reply(self, message_id: MessageId, text: str) -> Receipt:
         """Answer a message. Raises as `send`."""
@@ -132,14 +139,14 @@ class Room:
             raise UsageError("a message id has 16 bytes: take it from a message")
         return kind(message_id, text)
 
-    def _start(self, body: Content, token: int, size_class: SizeClass | None) -> None:
+    def _start(self, body: Content, token: int, size_class: SizeClass | None, key: bytes | None = None) -> None:
         """Hand content to the machine, and carry out what it wants."""
         machine = self._machine
         self._peer.check_usable()
         if len(machine.conversation.outbox) >= PENDING_SENDS_MAX:
             raise UsageError(f"{PENDING_SENDS_MAX} messages wait for relays already; this one was not taken")
         try:
-            outcome = machine.send(body, token, self._peer.wall(), size_class)
+            outcome = machine.send(body, token, self._peer.wall(), size_class, key)
         except ValueError as error:
             raise UsageError(f"this cannot be sent: {error}") from error
         self._peer.apply(machine, outcome)

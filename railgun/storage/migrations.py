@@ -73,6 +73,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         ),
     ),
     Migration(3, (_table_of_large_values("files"),)),
+    Migration(4, (_table_of_small_values("send_keys"),)),
 )
 
 

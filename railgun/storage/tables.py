@@ -26,8 +26,8 @@ SEALED_TABLES: Final = (
     "rooms",
 )
 """Values are sealed under the data key (spec: storage)."""
-CLEAR_TABLES: Final = ("contacts", "seen_indexes", "settings")
-"""Remembered relays, replay windows and settings: nothing here reads a message."""
+CLEAR_TABLES: Final = ("contacts", "seen_indexes", "send_keys", "settings")
+"""Remembered relays, replay windows, ids of messages and settings: nothing here reads a message."""
 TABLES: Final = frozenset(SEALED_TABLES + CLEAR_TABLES)
 ERASED_AT_ONCE: Final = ("generations", "identity", "inbound_sessions", "invites", "outbound_sessions", "rooms")
 """A value deleted here leaves the files with its commit, or forward secrecy would end at the disk."""
