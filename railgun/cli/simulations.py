@@ -62,6 +62,12 @@ def _add_rotation(group: Any) -> None:
     parser.add_argument("--rooms", type=whole_number(1, 10_000), default=20, help="rooms")
     parser.add_argument("--hours", type=number(0.001, 1_000), default=2.0, help="virtual hours of talk")
     parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds give equal traces")
+    parser.add_argument(
+        "--cover",
+        choices=("off", "steady", "strict"),
+        default="off",
+        help="how members hide when they speak; decoys make most of a run's events",
+    )
 
 
 def _add_swarm(group: Any) -> None:
@@ -124,11 +130,19 @@ def run_committee(context: Context) -> int:
 
 def run_rotation(context: Context) -> int:
     """``sim rotation``."""
+    from railgun.core.cover import CoverOptions
     from railgun.sim.machines import rotation_machines
     from railgun.sim.rotation import RotationOptions, run_rotation
+    from railgun.wire.roster import Cover
 
     given = context.arguments
-    options = RotationOptions(peers=given.peers, rooms=given.rooms, hours=given.hours, seed=given.seed)
+    options = RotationOptions(
+        peers=given.peers,
+        rooms=given.rooms,
+        hours=given.hours,
+        seed=given.seed,
+        cover=CoverOptions(Cover[given.cover.upper()]),
+    )
     result = run_rotation(options, rotation_machines())
     context.printer.result(dataclasses.asdict(result))
     return Exit.BROKEN if result.lost or result.duplicated else Exit.KEPT

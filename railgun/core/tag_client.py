@@ -235,7 +235,8 @@ class TagClient:
         added = [seat for seat in entries if seat not in before]
         if added:
             self.publisher.entries_changed(added, entries, self.committee, now, out)
-            self.visits.plan_audit(now, len(self.committee.seats) - len(entries))
+            starts_at = self._context.clock.monotonic(self.window.start)
+            self.visits.plan_audit(now, len(self.committee.seats) - len(entries), starts_at)
 
     def _subscribe(self, seat: NodeKey, mode: SubscriptionMode, out: Effects) -> None:
         linked = self._context.connector.linked[PeerKey(seat)]
@@ -450,7 +451,7 @@ class TagClient:
         if others and self.window.start <= wall < self.window.busy_until:
             self._context.counters.audits += 1
             self.visits.audit_one(others, now, out)
-        self.visits.plan_audit(now, len(others))
+        self.visits.plan_audit(now, len(others), self._context.clock.monotonic(self.window.start))
 
     def last_digests(self, now: float, out: Effects) -> float:
         """The overlap is over: ask every seat once more. Returns when the tag may be closed."""

@@ -41,11 +41,14 @@ class TagVisits:
     def is_visited(self, seat: NodeKey) -> bool:
         return seat in self._visits
 
-    def plan_audit(self, now: float, others: int) -> None:
-        """Plan the next audit, unless one is planned: each of so many ``others`` is due about every AUDIT_SECONDS."""
+    def plan_audit(self, now: float, others: int, not_before: float = 0.0) -> None:
+        """Plan the next audit, unless one is planned: each of so many ``others`` is due about every AUDIT_SECONDS.
+
+        None is due before monotonic second ``not_before``.
+        """
         if not self._agenda.is_set(("audit", self._tag)):
             wait = AUDIT_SECONDS * (0.5 + self._chooser.random()) / max(1, others)
-            self._agenda.set(("audit", self._tag), now + wait)
+            self._agenda.set(("audit", self._tag), max(now, not_before) + wait)
 
     def audit_one(self, others: Sequence[RelayContact], now: float, out: Effects) -> None:
         """Visit one of several seats: at random one that was not visited yet, else the one visited longest ago."""

@@ -185,4 +185,9 @@ def rotation_machines() -> RotationMachines:
         speech.delivered,
         speech.acknowledged,
         lambda spec, wall: rooms.make(spec, wall).room,
+        _decoys_sent,
     )
+
+
+def _decoys_sent(machine: ClientMachine) -> int:
+    return machine.counters.decoys_sent

@@ -85,6 +85,14 @@ class RotationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RotationCover:
+    """How the rooms' members hid. ``mode``: off, steady or strict. ``decoys_sent``: by all members together."""
+
+    mode: str
+    decoys_sent: int
+
+
+@dataclass(frozen=True, slots=True)
 class RotationResult:
     """The command's JSON keys, in order.
 
@@ -100,6 +108,7 @@ class RotationResult:
     events: int
     trace_digest: str
     seconds: float
+    cover: RotationCover
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,7 @@ class RotationMachines:
         delivered_number: the number that a notification delivers, or None.
         acknowledged_number: the number that a notification acknowledges, or None.
         room_id: the id of a room, of its spec and the wall time at virtual second 0; None: the spec's own.
+        decoys_sent: how many decoys a member has published; None: these members have none to send.
     """
 
     relay: Callable[[RelaySpec], MachineFactory]
@@ -161,6 +171,7 @@ class RotationMachines:
     delivered_number: Callable[[Notification], int | None]
     acknowledged_number: Callable[[Notification], int | None]
     room_id: Callable[[RoomSpec, float], RoomId] | None = None
+    decoys_sent: Callable[[Any], int] | None = None
 
 
 class Rotation:
@@ -213,7 +224,14 @@ class Rotation:
             events=world.events,
             trace_digest=world.trace_digest(),
             seconds=round(time.perf_counter() - began, 3),
+            cover=RotationCover(options.cover.mode.name.lower(), self._decoys_sent()),
         )
+
+    def _decoys_sent(self) -> int:
+        count = self._machines.decoys_sent
+        if count is None:
+            return 0
+        return sum(count(machine) for name, machine in self.world.machines() if not self.world.nodes[name].is_relay)
 
     # --- who is there ---------------------------------------------------------------------------
 

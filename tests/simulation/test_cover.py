@@ -238,6 +238,8 @@ def rotation(cover: Cover) -> Rotation:
     result = found.run()
     assert (result.lost, result.duplicated) == (0, 0)
     assert result.rotations >= 1
+    decoys = [item.counters.decoys_sent for _, item in found.world.machines() if isinstance(item, ClientMachine)]
+    assert (result.cover.mode, result.cover.decoys_sent) == (cover.name.lower(), sum(decoys))
     return found
 
 

@@ -219,6 +219,10 @@ def test_the_rotation_simulation(railgun: Commands) -> None:
     found = ran.checked("sim-rotation")
     assert (ran.status, found["lost"], found["duplicated"]) == (0, 0, 0)
     assert found["expected"] == found["delivered"] > 0
+    assert found["cover"] == {"mode": "off", "decoys_sent": 0}
+    hidden = railgun(*words, "--cover", "steady").checked("sim-rotation")
+    assert (hidden["lost"], hidden["cover"]["mode"]) == (0, "steady")
+    assert hidden["cover"]["decoys_sent"] > 0
     assert railgun(*words).result["trace_digest"] == found["trace_digest"]
     assert railgun(*words, "--seed", "2").result["trace_digest"] != found["trace_digest"]
     assert "two peers for each" in railgun("sim", "rotation", "--peers", "3", "--rooms", "2").complaint
