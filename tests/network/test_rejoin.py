@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from railgun.ports import Write
 from railgun.runtime.identity import create_member_profile
 from railgun.runtime.peer import open_peer
+from railgun.runtime.profile import Profile, ProfileKind, create_profile, open_profile
+from railgun.runtime.relay_dht import STATE_KEY
+from railgun.runtime.relay_host import RelayHost, RelayKeys
 from tests.support.many_relays import ManyRelays, many_relays
 
 RELAYS = 20
@@ -68,3 +74,57 @@ async def _a_new_relay(net: ManyRelays) -> None:
     own = new.machine.node_key
     oldest = net.relays[0]
     assert await oldest.wait_until(lambda: oldest.machine.directory.directory.newest_ad(own) is not None, 20.0)
+
+
+@contextmanager
+def _relay_profile(path: Path, net: ManyRelays) -> Iterator[Profile]:
+    if not path.exists():
+        made = RelayKeys.generate(net.entropy, net.clock)
+        create_profile(path, ProfileKind.RELAY, net.entropy, initial_writes=made.writes())
+    with open_profile(path, net.entropy) as profile:
+        yield profile
+
+
+@pytest.mark.slow
+async def test_a_relay_comes_back_by_what_it_remembers(tmp_path: Path) -> None:
+    """Once by the relays that it knew, once by nothing but its DHT's contacts; whom it is given is dead."""
+    async with many_relays(6) as net:
+        first, second = net.relays[:2]
+        given = [first.contact, second.contact]
+        path = tmp_path / "relay"
+        with _relay_profile(path, net) as profile:
+            relay = await net.add(given, RelayKeys.load(profile.store), profile.store)
+            await net.know_each_other(net.relays)
+            await relay.aclose()
+        net.relays.remove(relay)
+        for dead in (first, second):
+            await net.die(dead)
+        for remembers_relays in (True, False):
+            with _relay_profile(path, net) as profile:
+                store = profile.store
+                if not remembers_relays:
+                    store.commit([Write("contacts", key, None) for key, _ in store.load("contacts")])
+                relay = await net.add(given, RelayKeys.load(store), store)
+
+                def is_back(relay: RelayHost = relay) -> bool:
+                    directory = relay.machine.directory.directory
+                    others = [one.machine.node_key for one in net.relays if one is not relay]
+                    return len(relay.dht.node.table) > 0 and all(directory.newest_ad(key) is not None for key in others)
+
+                assert await relay.wait_until(is_back, JOIN_SECONDS)
+                await relay.aclose()
+            net.relays.remove(relay)
+
+
+async def test_what_is_remembered_of_the_dht_may_be_damaged(tmp_path: Path) -> None:
+    async with many_relays(2) as net:
+        with _relay_profile(tmp_path / "relay", net) as profile:
+            await _damaged(net, profile)
+
+
+async def _damaged(net: ManyRelays, profile: Profile) -> None:
+    profile.store.commit([Write("settings", STATE_KEY, b"\x00 nonsense"), Write("contacts", b"key", b"\xff")])
+    relay = await net.add([net.relays[0].contact], RelayKeys.load(profile.store), profile.store)
+    await net.know_each_other(net.relays)
+    await relay.aclose()
+    assert (profile.store.get("settings", STATE_KEY) or b"") != b"\x00 nonsense"
