@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from railgun.cli import files
 from railgun.cli.arguments import add_command, number, whole_number
 from railgun.cli.failures import Exit
 from railgun.cli.output import one_line, paragraph
@@ -32,10 +33,16 @@ def add(subparsers: Any) -> None:
         subparsers,
         "send",
         run_send,
-        "Send a text to a room. Returns when a majority of the room's relays have signed for it.",
+        "Send a text or a file to a room. Returns when a majority of the room's relays have signed for it.",
     )
     add_room_argument(send)
-    send.add_argument("text", metavar="TEXT", help="what to say, in quotes; - reads it from standard input")
+    send.add_argument("text", metavar="TEXT", nargs="?", help="what to say, in quotes; - reads it from standard input")
+    send.add_argument(
+        "--file",
+        metavar="PATH",
+        help="send a file instead of a text, 8 MiB at most unless files.bytes_max says otherwise; returns when all of "
+        "it left. Ctrl-C takes it back; if this process dies, the next command on the profile goes on with it",
+    )
     send.add_argument(
         "--timeout-seconds",
         metavar="SECONDS",
@@ -88,6 +95,12 @@ def add(subparsers: Any) -> None:
 def run_send(context: Context) -> int:
     """``send``. Exit status 1 when no majority signed in time."""
     given = context.arguments
+    if given.file is not None:
+        if given.text is not None:
+            raise UsageError("give a text or --file, not both")
+        return files.run_send(context, given.file)
+    if given.text is None:
+        raise UsageError("there is nothing to send: give a text, or --file PATH")
     text = _read_stdin(context) if given.text == STDIN else _checked(given.text)
     sent = ask(context, "send", room=given.room, text=text, timeout_seconds=given.timeout_seconds)
     if sent["message_id"] is None:

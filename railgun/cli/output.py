@@ -41,6 +41,11 @@ class Printer:
         self._stderr = stderr
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether what is told to people goes to a terminal."""
+        return (self._stderr if self.as_json else self._stdout).isatty()
+
+    @property
     def progress_stream(self) -> IO[str]:
         """Where something that draws itself anew may do so: beside the result."""
         return self._stderr

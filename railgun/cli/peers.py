@@ -92,6 +92,7 @@ async def _own_peer(context: Context, configuration: Configuration) -> AsyncIter
         key_file=found.key_file,
         network=network,
         bootstrap=configuration.network.bootstrap,
+        file_bytes_max=configuration.files.bytes_max,
     )
     try:
         service = PeerService(peer)

@@ -86,6 +86,9 @@ def _add_room(subparsers: Any) -> None:
         group, "invite", run_invite, "Make an invite link. Whoever has it can ask to be let in until it is spent."
     )
     add_room_argument(invite)
+    invite.add_argument(
+        "--qr", action="store_true", help="show it as a QR code too, on standard error, about 75 columns wide"
+    )
     invite.add_argument("--uses", type=whole_number(1, 10_000), default=1, help="how many devices it lets in")
     invite.add_argument(
         "--expires-in-seconds",
@@ -207,6 +210,10 @@ def run_invite(context: Context) -> int:
     context.printer.note(
         "Somebody of the room must be online when it is used: `railgun tail` keeps this device online."
     )
+    if given.qr:
+        from railgun.cli.chat.qr import invite_qr_lines
+
+        context.printer.note("\n".join(invite_qr_lines(made["link"])))
     context.printer.result(made, made["link"])
     return Exit.KEPT
 

@@ -22,7 +22,6 @@ from railgun.wire.content import DeleteContent, FileOfferContent
 from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.roster import Cover
 
-
 FILES: Final = TABLE
 INCOMING_KEY: Final = STATE_KEY
 OUTGOING_KEY: Final = OWN_KEY

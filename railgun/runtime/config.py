@@ -23,7 +23,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from railgun.errors import ConfigurationError, MalformedInput
-from railgun.limits import BOOTSTRAP_MAX, CONFIGURATION_BYTES_MAX, LINKS_MAX
+from railgun.limits import (
+    BOOTSTRAP_MAX,
+    CONFIGURATION_BYTES_MAX,
+    FILE_BYTES_DEFAULT_MAX,
+    FILE_BYTES_MAX,
+    LINKS_MAX,
+)
 from railgun.types import RelayContact, Role
 from railgun.wire.contacts import parse_contact
 
@@ -169,6 +175,13 @@ class NodeConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesConfiguration:
+    """Files in rooms: larger ones are neither sent nor collected."""
+
+    bytes_max: Annotated[int, _integer(0, FILE_BYTES_MAX)] = FILE_BYTES_DEFAULT_MAX
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfiguration:
     """What is logged, and how."""
 
@@ -183,6 +196,7 @@ class Configuration:
     profile: ProfileConfiguration
     network: NetworkConfiguration
     node: NodeConfiguration
+    files: FilesConfiguration
     log: LogConfiguration
 
 
@@ -190,6 +204,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "profile": ProfileConfiguration,
     "network": NetworkConfiguration,
     "node": NodeConfiguration,
+    "files": FilesConfiguration,
     "log": LogConfiguration,
 }
 

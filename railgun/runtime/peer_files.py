@@ -158,6 +158,8 @@ class PeerFiles:
         if incoming is None:
             raise UsageError("no file of somebody else's is known under this message")
         if incoming.state is not IncomingState.WHOLE:
+            if incoming.state is IncomingState.TAKEN:
+                raise UsageError("this file was saved already")
             view = view_file(incoming)
             raise UsageError(f"this file is {view.state}: {view.done_bytes} of {view.size_bytes} bytes are here")
         if message_id in self._saving:

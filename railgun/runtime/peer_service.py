@@ -19,6 +19,7 @@ from railgun.errors import DiscoveryError, MalformedInput, NotMember, UsageError
 from railgun.limits import BOOTSTRAP_MAX, HISTORY_PAGE_MAX, INVITE_USES_MAX
 from railgun.runtime.device_calls import DeviceCalls, Given
 from railgun.runtime.dht_status import member_dht_status
+from railgun.runtime.file_calls import FileCalls
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import Message, SettingsView
@@ -60,6 +61,7 @@ class PeerService:
             "status": self._status,
             "committee": self._committee,
             **DeviceCalls(peer, self).calls(),
+            **FileCalls(self).calls(),
         }
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> Answer:

@@ -130,6 +130,21 @@ def open_room(lab: Lab) -> None:
     lab.must("--profile", "ada", "room", "create", "ops", "--network", "lab.toml", "--bootstrap", contact)
 
 
+def send_a_file(lab: Lab, bob: PlainChat, ada: Terminal) -> None:
+    """Both see how far it has come; what is saved is what was sent, under a name that was free."""
+    data = os.urandom(1_000_000)
+    (lab.home / "plan.pdf").write_bytes(data)
+    bob.type("/send plan.pdf")
+    ada.until(r"file plan.pdf: \[#+\.+\] [1-9]\d? % of 1.0 MB")
+    ada.until(r"file plan.pdf, 1.0 MB: here, /save 4 saves it")
+    bob.until(r"^\* \[4\] file plan.pdf, 1.0 MB: sent$")
+    assert any(re.search(r"file plan.pdf: \[#+\.*\] \d+ % of 1.0 MB", line) for line in bob.shown)
+    ada.type("/save 4")
+    ada.press("Enter")
+    ada.until(r"Saved plan \(1\).pdf")
+    assert (lab.home / "plan (1).pdf").read_bytes() == data
+
+
 def test_two_people_chat_in_lines(lab: Lab) -> None:
     open_room(lab)
     ada = PlainChat(lab.home, "--profile", "ada", "chat", "ops", "--plain")
@@ -188,8 +203,10 @@ def test_two_people_chat_one_on_a_whole_screen(lab: Lab) -> None:
         assert [room["name"] for room in status["rooms"]] == ["ops"]
         tail = lab.start("--profile", "ada", "tail", "ops", "--history", "5", "--count", "1", "--json")
         ada.press("F4")
+        ada.until(r"(?s)railgun:.*make the window larger.*railgun room invite [0-9a-f]{8} --qr")
         ada.resize(100, 60)
-        screen = ada.until(r"(?s)Invite \(Esc: back\).*railgun:.*F1 help")
+        ada.press("F4")
+        screen = ada.until(r"(?s)Invite \(Esc: back\).*█.*railgun:.*F1 help")
         assert sum("█" in line for line in screen.splitlines()) > 10
         link_lines = screen[screen.index("railgun:") :].split("\n")
         whole = "".join(line.strip() for line in itertools.takewhile(str.strip, link_lines))
@@ -220,11 +237,12 @@ def test_two_people_chat_one_on_a_whole_screen(lab: Lab) -> None:
         ada.until("2 devices are in the room")
         ada.press("Escape")
         ada.until("you: hi")
+        send_a_file(lab, bob, ada)
         ada.type("/quti")
         ada.press("Enter")
         ada.until("did you mean /quit")
-        ada.press("C-q")
-        ada.until(r"(?s)1 sent, 2 received\..*left with 0")
+        ada.press("C-c")
+        ada.until(r"(?s)1 sent, 3 received\..*left with 0")
         assert bob.end() == 0
     finally:
         if bob is not None:

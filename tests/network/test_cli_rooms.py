@@ -35,6 +35,25 @@ def start_room(lab: Lab) -> str:
     return str(invite["link"])
 
 
+def send_files(lab: Lab) -> None:
+    """From Bob, by a process of its own, to Ada, whose profile a `tail` serves."""
+    source = lab.home / "a b.txt"
+    source.write_bytes(b"x" * 200_000)
+    sent = lab("--profile", "bob", "send", "ops", "--file", source, "--json").checked("send-file")
+    assert (sent["name"], sent["state"], sent["done_bytes"]) == ("a b.txt", "sent", 200_000)
+    where = lab.home / "saved"
+    where.mkdir()
+    saved = lab("--profile", "ada", "file", "save", "ops", "a b.txt", "--to", "saved", "--json").checked("file-save")
+    assert saved["path"] == str(where / "a b.txt")
+    assert (where / "a b.txt").read_bytes() == source.read_bytes()
+    listed = lab("--profile", "ada", "file", "list", "ops", "--json").checked("file-list")["files"]
+    assert [(item["name"], item["state"]) for item in listed] == [("a b.txt", "saved")]
+    assert "already" in lab("--profile", "ada", "file", "save", "ops", listed[0]["message_id"][:8]).complaint
+    taken = lab("--profile", "bob", "file", "cancel", "ops", "a b.txt", "--json").checked("file-cancel")
+    assert taken["state"] == "cancelled"
+    assert "directory" in lab("--profile", "bob", "send", "ops", "--file", lab.home).complaint.lower()
+
+
 def test_two_people_talk(lab: Lab) -> None:
     link = start_room(lab)
     reading = lab.start("--profile", "ada", "tail", "ops", "--lines")
@@ -87,6 +106,7 @@ def test_two_people_talk(lab: Lab) -> None:
     assert "\\x1b[31m" in people
     assert "\x1b" not in people
 
+    send_files(lab)
     removed = lab("--profile", "ada", "room", "remove", "ops", bob[:12], "--json").checked("room-remove")
     assert removed["removed"] == bob
     left = reading.end(signal.SIGINT)

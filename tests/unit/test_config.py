@@ -113,7 +113,7 @@ def test_data_home_is_honoured() -> None:
     [
         ("[node]\nprot = 1", ["railgun.toml", "node.prot", "did you mean node.port?"]),
         ("[nod]\nport = 1", ["railgun.toml", "[nod]", "did you mean node?"]),
-        ("[zzz]", ["known are profile, network, node, log"]),
+        ("[zzz]", ["known are profile, network, node, files, log"]),
         ("node = 1", ["write [node] on a line of its own"]),
         ("[node]\nport = 65536", ["node.port", "from 0 to 65535"]),
         ("[node]\nport = true", ["node.port", "whole number"]),

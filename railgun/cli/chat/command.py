@@ -105,6 +105,7 @@ async def _chat(context: Context, surface: Surface) -> Session:
         key_file=found.key_file,
         network=None if configuration.network.file is None else network_of(configuration),
         bootstrap=configuration.network.bootstrap,
+        file_bytes_max=configuration.files.bytes_max,
     ) as peer:
         room = peer.room(context.arguments.room)
         session = Session(peer, room, surface)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from railgun.errors import UsageError
+from railgun.runtime.file_views import FileView
 from railgun.runtime.room_views import Message, Receipt, Typing
 from railgun.types import DeviceKey, MessageId
 
@@ -25,6 +26,10 @@ REACTIONS_MAX: Final = 64
 TYPISTS_MAX: Final = 64
 TYPING_SECONDS: Final = 8.0
 """How long somebody who said nothing more counts as typing: the word that they stopped may be lost."""
+
+
+AT_REST: Final = ("cancelled", "failed", "saved", "withdrawn", "false")
+"""States of files in which nothing more happens by itself."""
 
 
 class Delivery(enum.Enum):
@@ -73,6 +78,8 @@ class Entry:
     is_edited: bool = False
     is_deleted: bool = False
     reactions: dict[DeviceKey, str] = field(default_factory=dict)
+    file: FileView | None = None
+    """Of a file: how far it has come, as of the last look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +174,22 @@ class ChatModel:
         entry = self._add(self.own, self.own_name, kind, text, now)
         entry.is_own, entry.target, entry.delivery = True, target, Delivery.UNDER_WAY
         return entry
+
+    def offering(self, view: FileView, now: float) -> Entry:
+        """A file of this device's is offered."""
+        entry = self._add(self.own, self.own_name, "file", view.name, now)
+        entry.is_own, entry.file = True, view
+        self._remember(view.message_id)
+        self._name(entry, view.message_id)
+        return entry
+
+    def moving_files(self) -> list[Entry]:
+        """Files that may have come further since the last look."""
+        return [
+            entry
+            for entry in self._entries.values()
+            if entry.kind == "file" and not entry.is_deleted and (entry.file is None or entry.file.state not in AT_REST)
+        ]
 
     def signed(self, entry: Entry, receipt: Receipt) -> None:
         """A majority of seats has signed for it."""

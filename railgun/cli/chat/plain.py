@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
@@ -15,7 +16,7 @@ from typing import Final
 
 from railgun.cli.chat.model import Delivery, Entry, Heard
 from railgun.cli.chat.session import Session
-from railgun.cli.chat.texts import delivery_line, entry_text, heard_line, name_line, status_line
+from railgun.cli.chat.texts import delivery_line, entry_text, file_line, file_step, heard_line, name_line, status_line
 from railgun.cli.output import Printer, one_line
 from railgun.limits import TEXT_BYTES_MAX
 
@@ -33,6 +34,7 @@ class PlainSurface:
         self._descriptor = descriptor
         self._session: Session | None = None
         self._before: list[Heard] = []
+        self._steps: dict[int, tuple[str, int]] = {}
 
     def taking_notes(self) -> AbstractContextManager[None]:
         """See `Surface`."""
@@ -69,6 +71,20 @@ class PlainSurface:
         else:
             self._printer.tell(delivery_line(entry))
 
+    def moved(self, entry: Entry) -> None:
+        """See `Surface`. A line for each quarter and each change of state, and none that is drawn anew."""
+        step = file_step(entry)
+        if self._steps.get(entry.number) == step:
+            return
+        is_first = entry.number not in self._steps
+        self._steps[entry.number] = step
+        if self._session is None:
+            return
+        if is_first and entry.is_own:
+            self._printer.tell(entry_text(self._session.model, entry))
+        else:
+            self._printer.tell(file_line(entry))
+
     def typing(self, name: str) -> None:
         """See `Surface`."""
         if name:
@@ -77,6 +93,11 @@ class PlainSurface:
     def show(self, title: str, lines: Sequence[str]) -> None:
         """See `Surface`."""
         self._printer.tell("\n".join((f"* {title}", *lines)))
+
+    def has_room(self, columns: int, rows: int) -> bool:
+        """See `Surface`. Lines scroll on; only their width counts, where there is one."""
+        del rows
+        return not self._printer.is_terminal or columns <= shutil.get_terminal_size().columns
 
     def tell(self, text: str) -> None:
         """See `Surface`."""

@@ -35,6 +35,7 @@ REFRESH_SECONDS: Final = 1.0
 """The epoch's clock goes on, and typing ends, without anything happening."""
 OTHER_ROWS: Final = 4
 """Header, notes, input, keys."""
+PANEL_OTHER_ROWS: Final = OTHER_ROWS + 1
 GRACE_SECONDS: Final = 1.0
 """Whoever leaves wants the terminal back; what is not sent by then is kept and goes out with the next command."""
 TYPED_MAX: Final = 64
@@ -139,6 +140,11 @@ class ScreenSurface:
         del entry
         self._application.invalidate()
 
+    def moved(self, entry: Entry) -> None:
+        """See `Surface`."""
+        del entry
+        self._application.invalidate()
+
     def typing(self, name: str) -> None:
         """See `Surface`."""
         del name
@@ -149,6 +155,11 @@ class ScreenSurface:
         self._panel = (title, list(lines))
         self._scrolled = 0
         self._application.invalidate()
+
+    def has_room(self, columns: int, rows: int) -> bool:
+        """See `Surface`. Above it stands a title, below it a blank line and the link."""
+        size = self._application.output.get_size()
+        return columns <= size.columns and rows + PANEL_OTHER_ROWS <= size.rows
 
     def tell(self, text: str) -> None:
         """See `Surface`."""
@@ -219,6 +230,7 @@ class ScreenSurface:
 
     def _panel_key(self, line: str) -> Callable[[KeyPressEvent], None]:
         def press(_: KeyPressEvent) -> None:
+            self._note = ""
             if not self._typed.full():
                 self._typed.put_nowait(line)
 

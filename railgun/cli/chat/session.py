@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 from railgun.cli.chat import words
 from railgun.cli.chat.model import ChatModel, Entry, Heard
 from railgun.cli.chat.owned_tasks import OwnedTasks, owned_tasks
-from railgun.cli.chat.qr import qr_lines
-from railgun.cli.chat.texts import committee_lines, member_lines
+from railgun.cli.chat.qr import invite_qr_lines
+from railgun.cli.chat.texts import committee_lines, file_lines, member_lines
+from railgun.cli.chat.transfers import Transfers
 from railgun.cli.failures import explain
 from railgun.errors import DiscoveryError, NotMember, RailGunError, StoreError, UsageError
 from railgun.runtime.peer import Peer
@@ -51,11 +52,17 @@ class Surface(Protocol):
     def marked(self, entry: Entry) -> None:
         """The delivery mark of something of this device's has changed."""
 
+    def moved(self, entry: Entry) -> None:
+        """More of a file is sent, or here, or something else about it has changed."""
+
     def typing(self, name: str) -> None:
         """Somebody began to type, or (empty) something about who is typing has changed."""
 
     def show(self, title: str, lines: Sequence[str]) -> None:
         """Lines that were asked for. They are escaped already."""
+
+    def has_room(self, columns: int, rows: int) -> bool:
+        """Whether so much can be seen at once."""
 
     def tell(self, text: str) -> None:
         """A line about something that went wrong, or ended."""
@@ -76,6 +83,7 @@ class Session:
         self._peer = peer
         self._room = room
         self._surface = surface
+        self._transfers = Transfers(room, self.model, surface, peer.wall)
         self._tasks: OwnedTasks | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(SENDS_MAX)
@@ -101,6 +109,7 @@ class Session:
             for work in (self._read(), self._peer.wait()):
                 self._tasks.start(work, ends_all=True)
             self._tasks.start(self._hear_typing())
+            self._tasks.start(self._transfers.watch())
             await self._tasks.wait()
             if surface.done() and self._sends:
                 await asyncio.wait(self._sends, timeout=self._surface.grace_seconds)
@@ -149,17 +158,40 @@ class Session:
                 await self._start(self._say(entry, lambda: self._room.reply(target, text)))
             case words.React(number, emoji):
                 await self._start(self._react(model.entry(number), emoji))
+            case words.SendFile(path):
+                await self._start(self._transfers.send(path))
+            case words.SaveFile(number, directory):
+                await self._start(self._transfers.save(self._transfers.find(number), directory))
+            case words.CancelFile(number):
+                self._transfers.cancel(number)
+            case words.ShowFiles():
+                self._transfers.look()
+                surface.show("Files", file_lines([entry for entry in model.entries if entry.kind == "file"]))
             case words.Who():
                 surface.show("Members", member_lines(self._room.members()))
             case words.ShowCommittee():
                 view = self.status()
                 surface.show("Committee", [] if view is None else committee_lines(view))
             case words.Invite(uses):
-                link = self._room.invite(uses)
-                surface.show("Invite", [*qr_lines(link), "", f"For {uses} of those who have it, within a week:", link])
+                self._show_invite(uses)
             case words.Help():
                 surface.show("Help", words.HELP)
         return True
+
+    def _show_invite(self, uses: int) -> None:
+        link = self._room.invite(uses)
+        code = invite_qr_lines(link)
+        for_whom = f"For {uses} of those who have it, within a week:"
+        if self._surface.has_room(len(code[0]), len(code)):
+            self._surface.show("Invite", [*code, "", for_whom, link])
+            return
+        how = (
+            f"A QR code of it needs {len(code[0])} columns and {len(code) + 5} lines: make the window larger and ask "
+            "again, or let another terminal print one:"
+        )
+        self._surface.show(
+            "Invite", [for_whom, link, "", how, f"railgun room invite {self._room.room_id.hex()[:8]} --qr"]
+        )
 
     def _target(self, number: int) -> MessageId:
         found = self.model.entry(number).message_id

@@ -12,12 +12,25 @@ from typing import Final
 
 from railgun.cli.chat.model import Change, ChatModel, Delivery, Entry, Heard
 from railgun.cli.output import one_line, paragraph
+from railgun.cli.progress import bar, percent, size_text
+from railgun.runtime.file_views import COMING, SENDING
 from railgun.runtime.room_views import MemberView
 from railgun.runtime.status import RoomStatusView
 from railgun.types import ServiceMode
 
 QUOTE_CHARACTERS: Final = 24
 NAME_CHARACTERS: Final = 24
+FILE_NAME_CHARACTERS: Final = 40
+_FILE_STATES: Final = {
+    "sent": "sent",
+    "cancelled": "taken back",
+    "failed": "taken back, since it changed while it was sent",
+    "ready": "here, /save {} saves it",
+    "saved": "saved",
+    "withdrawn": "taken back",
+    "declined": "not collected, /save {} does",
+    "false": "not what was offered, and thrown away",
+}
 KEY_DIGITS: Final = 16
 
 
@@ -55,8 +68,35 @@ def _body(entry: Entry) -> str:
         case "text" | "reply":
             return paragraph(entry.text) + (" (edited)" if entry.is_edited else "")
         case "file":
-            return f"offers the file {one_line(entry.text)}, which this version cannot fetch"
+            return _file(entry)
     return "something that this version cannot show"
+
+
+def _file(entry: Entry) -> str:
+    """``file plan.pdf, 1.4 MB: [#####...............] 25 %``, or what is to be done about it."""
+    view = entry.file
+    name = f"file {_short(one_line(entry.text), FILE_NAME_CHARACTERS)}"
+    if view is None:
+        return f"{name}, which is not known here any more"
+    if view.state in (SENDING, COMING):
+        return f"{name}: {bar(view.done_bytes, view.size_bytes)}"
+    return f"{name}, {size_text(view.size_bytes)}: {_FILE_STATES[view.state].format(entry.number)}"
+
+
+def file_step(entry: Entry) -> tuple[str, int]:
+    """What changes when a line is worth printing: the state, and the quarter that it is in."""
+    view = entry.file
+    return ("", 0) if view is None else (view.state, percent(view.done_bytes, view.size_bytes) // 25)
+
+
+def file_line(entry: Entry) -> str:
+    """How far a file has come, as a line of its own."""
+    return f"* [{entry.number}] {_file(entry)}"
+
+
+def file_lines(entries: Sequence[Entry]) -> list[str]:
+    """The files that this chat has shown."""
+    return [f"[{entry.number}] {_file(entry)}" for entry in entries] or ["Nobody has offered a file in what is shown."]
 
 
 def reaction_marks(entry: Entry) -> list[str]:

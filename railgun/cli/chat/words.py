@@ -6,6 +6,7 @@ Owns: the slash commands and their help. Must not know: rooms, terminals, how an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias, Union
 
 from railgun.cli.arguments import nearest
@@ -18,6 +19,10 @@ HELP: Final = (
     "Type a text and Enter to say it. Messages are numbered:",
     "/reply 3 TEXT   answer message 3",
     "/react 3 EMOJI  put an emoji on message 3; without one, take yours back",
+    "/send PATH      send a file",
+    "/save 3 [DIR]   save a file, here or in DIR, as soon as all of it has come",
+    "/cancel 3       take a file back, or collect no more of somebody else's",
+    "/files          the files that this chat has shown, and how far each has come",
     "/who            the members' devices",
     "/committee      the relays that serve the room, and when they change",
     "/invite [USES]  an invite, as a QR code and a link; for one device, or USES",
@@ -51,6 +56,33 @@ class React:
 
 
 @dataclass(frozen=True, slots=True)
+class SendFile:
+    """Send the file at this path."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFile:
+    """Save the file that the message with this number offers, in this directory."""
+
+    number: int
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFile:
+    """Take back the own file of this message, or collect no more of another's."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShowFiles:
+    """Show what files there are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invite:
     """Make an invite for so many devices."""
 
@@ -77,10 +109,18 @@ class Quit:
     """End the chat."""
 
 
-Words: TypeAlias = Union[Say, Reply, React, Invite, Who, ShowCommittee, Help, Quit]
+Words: TypeAlias = Union[
+    Say, Reply, React, SendFile, SaveFile, CancelFile, ShowFiles, Invite, Who, ShowCommittee, Help, Quit
+]
 
-_BARE: Final[dict[str, Words]] = {"who": Who(), "committee": ShowCommittee(), "help": Help(), "quit": Quit()}
-_NAMES: Final = ("reply", "react", "invite", *_BARE)
+_BARE: Final[dict[str, Words]] = {
+    "who": Who(),
+    "committee": ShowCommittee(),
+    "files": ShowFiles(),
+    "help": Help(),
+    "quit": Quit(),
+}
+_NAMES: Final = ("reply", "react", "send", "save", "cancel", "invite", *_BARE)
 
 
 def parse_words(line: str) -> Words | None:
@@ -107,6 +147,8 @@ def parse_words(line: str) -> Words | None:
             if len(emoji.encode(errors="replace")) > EMOJI_BYTES_MAX:
                 raise UsageError(f"a reaction has at most {EMOJI_BYTES_MAX} bytes")
             return React(number, emoji)
+        case "send" | "save" | "cancel":
+            return _about_file(name, rest)
         case "invite":
             return Invite(_whole(rest or "1", INVITE_USES_MAX, "an invite is for"))
     if name in _BARE:
@@ -114,6 +156,19 @@ def parse_words(line: str) -> Words | None:
     found = nearest(name, _NAMES)
     hint = f"did you mean /{found}?" if found else "/help shows what there is"
     raise UsageError(f"unknown command /{name}: {hint} (a text that begins with a slash: //{name})")
+
+
+def _about_file(name: str, rest: str) -> Words:
+    if name == "send":
+        if not rest:
+            raise UsageError("which file? /send PATH")
+        return SendFile(Path(rest).expanduser())
+    number, directory = _numbered(rest)
+    if name == "cancel":
+        if directory:
+            raise UsageError("/cancel takes the number of a message and nothing more")
+        return CancelFile(number)
+    return SaveFile(number, Path(directory or ".").expanduser())
 
 
 def _numbered(rest: str) -> tuple[int, str]:

@@ -103,6 +103,12 @@ class FakeSurface:
     def show(self, title: str, lines: Sequence[str]) -> None:
         self.shown.append(f"{title}: {len(lines)} lines")
 
+    def moved(self, entry: Entry) -> None:
+        self.shown.append(f"moved {entry.number}")
+
+    def has_room(self, columns: int, rows: int) -> bool:
+        return columns < 80 and rows < 20
+
     def tell(self, text: str) -> None:
         self.shown.append(text)
 

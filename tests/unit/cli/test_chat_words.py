@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import segno
 from hypothesis import given
 from hypothesis import strategies as st
 
 from railgun.cli.chat.qr import QUIET_MODULES, qr_lines
-from railgun.cli.chat.words import Help, Invite, Quit, React, Reply, Say, ShowCommittee, Who, parse_words
+from railgun.cli.chat.words import (
+    CancelFile,
+    Help,
+    Invite,
+    Quit,
+    React,
+    Reply,
+    SaveFile,
+    Say,
+    SendFile,
+    ShowCommittee,
+    Who,
+    parse_words,
+)
 from railgun.errors import UsageError
 from railgun.limits import INVITE_USES_MAX, TEXT_BYTES_MAX
 from tests.support.commands import Commands
@@ -83,3 +98,13 @@ def test_a_code_shows_every_module() -> None:
 
 def test_json_needs_plain(railgun: Commands) -> None:
     assert "--plain" in railgun("chat", "ops", "--json").complaint
+
+
+def test_files_are_named_by_path_and_by_number() -> None:
+    assert parse_words("/send a b.txt") == SendFile(Path("a b.txt"))
+    assert parse_words("/save 3") == SaveFile(3, Path())
+    assert parse_words("/save 3 out dir") == SaveFile(3, Path("out dir"))
+    assert parse_words("/cancel 3") == CancelFile(3)
+    for line in ("/send", "/save", "/save x", "/cancel 3 4"):
+        with pytest.raises(UsageError):
+            parse_words(line)
