@@ -175,6 +175,8 @@ UNSEEN_PER_SEAT_MAX: Final = 8_192
 """Ids that one seat named and that a subscriber lacks; what is beyond is asked for by number, later."""
 PULLS_IN_FLIGHT_PER_SEAT_MAX: Final = 128
 """Ids that a subscriber has asked of one seat and not got yet: 8 MiB at most, two seconds of PULL_BYTES_PER_SECOND."""
+SEEN_KEPT_IDS_MAX: Final = 8_192
+"""Ids of one tag that a member keeps over a restart: 128 KiB. What came before these is taken in again, and dropped."""
 PULLS_AT_LAST_PER_SEAT_MAX: Final = 1_024
 """Ids that a subscriber asks one seat for in a tag's last seconds, when there is no time for one after the other."""
 BROKEN_WORDS_MAX: Final = 64

@@ -17,6 +17,7 @@ from railgun.core.own_ad import OwnAd
 from railgun.core.relay import RelayMachine
 from railgun.core.relay_limits import RelayLimits
 from railgun.core.reputation import Reputation
+from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.crypto.signing import public_key_of, signing_key_of
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy
@@ -69,8 +70,9 @@ def build_client(
     chooser: Random,
     cover: CoverOptions | None = None,
     reputation: Reputation | None = None,
+    seen: SeenEnvelopes | None = None,
 ) -> ClientMachine:
-    """A client's machine without rooms. ``reputation``: what it remembers of relays."""
+    """A client's machine without rooms. ``reputation``: what it remembers of relays; ``seen``: of open tags."""
     directory = Directory(network)
     # A client has no key of its own towards relays; the gossip only compares it with others' to break ties.
     nobody = PeerKey(bytes(32))
@@ -89,4 +91,5 @@ def build_client(
         chooser=chooser,
         cover=cover,
         reputation=reputation,
+        seen=seen,
     )

@@ -44,6 +44,7 @@ from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
 from railgun.core.reputation import Reputation
 from railgun.core.room_port import Room, RoomOutcome, SealRequest
+from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
 from railgun.crypto.epoch import EpochKeys
@@ -79,6 +80,7 @@ class ClientMachine:
         chooser: Chooser,
         cover: CoverOptions | None = None,
         reputation: Reputation | None = None,
+        seen: SeenEnvelopes | None = None,
     ) -> None:
         self.network = network
         self.directory = directory
@@ -104,7 +106,7 @@ class ClientMachine:
             self._views_differ,
         )
         self.cover = CoverTraffic(self.agenda, entropy, self.counters, cover or CoverOptions())
-        self.tags = TagSet(context, network, directory, self.clock, entropy, chooser)
+        self.tags = TagSet(context, network, directory, self.clock, entropy, chooser, seen or SeenEnvelopes())
 
     # --- rooms --------------------------------------------------------------------------------
 

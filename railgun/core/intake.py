@@ -9,7 +9,7 @@ seat names, and none of ours does, shows where there is more to be had; it accus
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
@@ -167,6 +167,14 @@ class Intake:
     def note_own(self, envelope_id: EnvelopeId, now: float) -> None:
         """We published it ourselves."""
         self._see(envelope_id, now)
+
+    def remember(self, ids: Sequence[EnvelopeId], now: float) -> None:
+        """These were dealt with before a restart."""
+        self._seen.update(dict.fromkeys(ids, now))
+
+    def newest_seen(self, most: int) -> list[EnvelopeId]:
+        """The last ``most`` ids that came or were our own, the newest last."""
+        return list(self._seen)[-most:]
 
     def delivered(self, seat: NodeKey, number: int, envelope_id: EnvelopeId, now: float) -> bool:
         """A seat sent envelope ``number``. True when it is new to us.

@@ -10,21 +10,25 @@ from dataclasses import dataclass
 
 from railgun.core.agenda import DeadlineName
 from railgun.core.clock import EpochClock
-from railgun.core.effects import Effects, Notify
+from railgun.core.effects import Effects, Notify, Persist
 from railgun.core.epochs import EpochWindow
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import CommitteeJoined, EpochOpened, NoCommittee
 from railgun.core.publisher import Outgoing
 from railgun.core.room_port import Room, TagPlan, TagPurpose
+from railgun.core.seen_envelopes import SeenEnvelopes, forgotten_write, seen_write
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.crypto.epoch import epoch_start
 from railgun.crypto.receipts import sign_tag_descriptor
+from railgun.limits import SEEN_KEPT_IDS_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Chooser, Entropy
 from railgun.types import Handle, PeerKey, RoomId, Tag
 from railgun.wire.frames import Subscribed
 
 HANDLE_BYTES = 16
+SEEN_KEPT_SECONDS = 60.0
+"""How often it is kept which envelopes came; a member that dies takes in those of the last such time again."""
 TAG_WORDS = ("settle", "gap", "unseen", "hidden", "promises", "publish", "audit", "visit-end")
 
 
@@ -35,6 +39,8 @@ class _Open:
     plan: TagPlan
     told_joined: bool = False
     told_stranded: bool = False
+    kept_ids: int = 0
+    """How many ids its intake knew when they were kept last."""
 
 
 class TagSet:
@@ -48,6 +54,7 @@ class TagSet:
         clock: EpochClock,
         entropy: Entropy,
         chooser: Chooser,
+        seen: SeenEnvelopes,
     ) -> None:
         self._context = context
         self._network = network
@@ -59,6 +66,7 @@ class TagSet:
         self._open: dict[Tag, _Open] = {}
         self._opened_epochs: dict[RoomId, int] = {}
         self._orphans: list[tuple[RoomId, Outgoing]] = []
+        self._seen = seen
 
     def __len__(self) -> int:
         return len(self._open)
@@ -99,6 +107,9 @@ class TagSet:
             if entry.room_id == room.room_id and entry.plan.keys.start in starts and tag not in wanted:
                 self._close(tag, out)
         self._tell_epoch(room, start, wall, out)
+        stale = self._seen.take_stale(start - 2 * length)
+        if stale:
+            out.append(Persist(tuple(stale), survives_power_loss=False))
         next_wall = min(at for at in (start + length, warm_up_at) if at > wall)
         self._context.agenda.set(("plan", room.room_id), self._clock.monotonic(next_wall) + 0.001)
 
@@ -110,6 +121,11 @@ class TagSet:
         handle = Handle(self._entropy.random_bytes(HANDLE_BYTES))
         client = TagClient(self._context, keys, descriptor, committee, window, handle)
         entry = self._open[keys.tag] = _Open(client, room.room_id, plan)
+        if plan.purpose is TagPurpose.ROOM:
+            # In a lobby what came may wait in memory for its turn; it is to come again.
+            client.intake.remember(self._seen.take(room.room_id, keys), now)
+            entry.kept_ids = client.intake.seen_count
+            self._context.agenda.set(("seen", keys.tag), now + SEEN_KEPT_SECONDS)
         self._plan_end(client, now)
         client.settle(now, out)
         self._tell_stranded(entry, now, out)
@@ -156,8 +172,19 @@ class TagSet:
             unsettled = entry.client.publisher.take_unsettled()
             self._orphans += [(entry.room_id, outgoing) for outgoing in unsettled]
             entry.client.close(out)
-            for word in ("reseal", "last", "close"):
+            for word in ("reseal", "last", "close", "seen"):
                 self._context.agenda.cancel((word, tag))
+            if entry.kept_ids:
+                out.append(Persist((forgotten_write(entry.room_id, entry.plan.keys),), survives_power_loss=False))
+
+    def _keep_seen(self, entry: _Open, now: float, out: Effects) -> None:
+        """Keep what the tag has brought so far."""
+        intake = entry.client.intake
+        if intake.seen_count != entry.kept_ids:
+            entry.kept_ids = intake.seen_count
+            write = seen_write(entry.room_id, entry.plan.keys, intake.newest_seen(SEEN_KEPT_IDS_MAX))
+            out.append(Persist((write,), survives_power_loss=False))
+        self._context.agenda.set(("seen", entry.client.tag), now + SEEN_KEPT_SECONDS)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -218,6 +245,10 @@ class TagSet:
                     agenda.set(("close", tag), entry.client.last_digests(now, out))
             case ("close", tag):
                 self._close(tag, out)
+            case ("seen", tag):
+                entry = self._open.get(tag)
+                if entry is not None:
+                    self._keep_seen(entry, now, out)
             case (str(word), tag) if word in TAG_WORDS:
                 entry = self._open.get(tag)
                 if entry is not None:

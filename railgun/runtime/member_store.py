@@ -17,6 +17,8 @@ from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_files import FILES, INCOMING_KEY, OUTGOING_KEY
 from railgun.core.room_rows import RoomStatus, read_room_row
 from railgun.core.roster import Roster
+from railgun.core.seen_envelopes import TABLE as SEEN_TABLE
+from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.crypto.network_ids import network_content, read_network
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
@@ -37,6 +39,7 @@ ROOM_TABLES = (
     "outbound_sessions",
     "inbound_sessions",
     "seen_indexes",
+    "seen_envelopes",
     "outbox",
     "send_keys",
     "messages",
@@ -52,6 +55,11 @@ class LoadedRooms:
     members: tuple[MemberRoom, ...]
     joining: tuple[JoiningRoom, ...]
     damaged: tuple[tuple[RoomId, str], ...]
+
+
+def load_seen(store: Store) -> SeenEnvelopes:
+    """Which envelopes the last run of this member had dealt with."""
+    return SeenEnvelopes(store.load(SEEN_TABLE))
 
 
 def load_reputation(store: Store) -> Reputation:

@@ -24,7 +24,7 @@ from railgun.ports import Clock, Entropy
 from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.driver import Driver
 from railgun.runtime.identity import MemberIdentity
-from railgun.runtime.member_store import load_reputation, room_tools
+from railgun.runtime.member_store import load_reputation, load_seen, room_tools
 from railgun.runtime.profile import Profile
 from railgun.runtime.system import protocol_dice
 from railgun.types import RelayContact, RoomId
@@ -80,6 +80,7 @@ class PeerState:
             chooser=protocol_dice(entropy),
             cover=cover,
             reputation=load_reputation(profile.store),
+            seen=load_seen(profile.store),
         )
         self.dht = DhtClient(self.links, self.machine.connector, protocol_dice(entropy), self.wall)
         self.driver.attach(self.dht)

@@ -24,6 +24,7 @@ SEALED_TABLES: Final = (
     "outbox",
     "roster_entries",
     "rooms",
+    "seen_envelopes",
 )
 """Values are sealed under the data key (spec: storage)."""
 CLEAR_TABLES: Final = ("contacts", "seen_indexes", "send_keys", "settings")
