@@ -23,6 +23,8 @@ PULSE_TAGS_MAX: Final = 24
 """Tags whose last number one pulse repeats; busier links take turns."""
 LINKS_MAX: Final = 512
 """Links of one node. A connection costs about 200 kB."""
+LINKS_PER_PREFIX_MAX: Final = 128
+"""Inbound links from one /24 or /48; not in `lan` networks."""
 LINK_SEND_BUDGET_BYTES: Final = 1 << 20
 """Bytes that may wait in one link's send buffer before the machine has to decide what to drop."""
 FAILED_PEERS_MAX: Final = 1_024
@@ -161,6 +163,11 @@ WORK_PER_SECOND: Final = 256.0
 WORK_BURST: Final = 2_048.0
 WORK_OF_RELAY_PER_SECOND: Final = 4_096.0
 WORK_OF_RELAY_BURST: Final = 16_384.0
+PREFIX_SHARE: Final = 16
+"""All clients of one network prefix (/24 or /48) may do together what so many may; not in `lan` networks."""
+PREFIXES_MAX: Final = 4_096
+"""Prefixes whose budgets are remembered; the one without links that was used longest ago is forgotten."""
+TAGS_PER_PREFIX_MAX: Final = 1_024
 WORK_OPENING_A_TAG: Final = 32.0
 """A new tag is two signatures and a committee worked out over the whole directory."""
 WORK_NAMING_A_REFUSED: Final = 1.0
@@ -397,8 +404,8 @@ LOBBY_COMMITTEE: Final = 5
 ROSTER_ASK_FIRST_SECONDS: Final = 10.0
 """After a start, before a member asks whether its roster is everyone's: what is under way has arrived by then."""
 ROSTER_ASK_AGAIN_SECONDS: Final = 3_600.0
-ROSTER_ASK_STRANGER_SECONDS: Final = 60.0
-"""Between two questions that strangers gave rise to, or after any other: who let them in may be on its way."""
+ROSTER_ASK_DOUBT_SECONDS: Final = 60.0
+"""After a question, before a doubt gives rise to another."""
 LOBBY_LINGER_SECONDS: Final = 1_800
 """How long members keep a spent invite's lobby open: the last one in may have missed its answer."""
 

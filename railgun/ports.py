@@ -40,7 +40,8 @@ class LinkUp:
 
     ``is_relay`` tells whether the remote proved a node key. ``clock_offset_seconds`` is the remote's wall
     time less ours, corrected for half the measured round trip. ``local_key`` is the key that this end proved (a
-    client's is made for this link alone).
+    client's is made for this link alone). ``prefix`` names the /24 or /48 from which an inbound link comes; empty for
+    others.
     """
 
     peer: PeerKey
@@ -49,6 +50,7 @@ class LinkUp:
     inbound: bool
     clock_offset_seconds: float
     round_trip_seconds: float
+    prefix: bytes = b""
 
 
 class LinkObserver(Protocol):

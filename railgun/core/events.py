@@ -17,7 +17,8 @@ from railgun.wire.quick import quick_value
 class PeerConnected:
     """A link is up and both ends have proved their keys.
 
-    ``local_key`` is the key that this end proved. ``clock_offset_seconds``: the remote's wall time less ours."""
+    ``local_key`` is the key that this end proved. ``clock_offset_seconds``: the remote's wall time less ours.
+    ``prefix``: the network prefix that an inbound link comes from, empty where it is not known."""
 
     peer: PeerKey
     local_key: PeerKey
@@ -25,6 +26,7 @@ class PeerConnected:
     inbound: bool
     clock_offset_seconds: float
     round_trip_seconds: float
+    prefix: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

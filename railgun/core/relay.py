@@ -43,7 +43,7 @@ from railgun.limits import (
     PULSE_TAGS_MAX,
     SEAT_BYTES_MAX,
 )
-from railgun.network import NetworkParameters
+from railgun.network import NetworkKind, NetworkParameters
 from railgun.types import NodeKey, PeerKey, Tag
 from railgun.wire.frames import (
     Frame,
@@ -81,7 +81,7 @@ class RelayMachine:
         self.counters = RelayCounters()
         self.directory = directory
         self.liveness = Liveness(self.agenda, PeerKey(node_key))
-        self._peers = RelayPeers(directory.directory, limits)
+        self._peers = RelayPeers(directory.directory, limits, shares_prefixes=network.kind is not NetworkKind.LAN)
         self._held_bytes = 0
         self._clock_told = 0.0
         context = SeatContext(
@@ -178,7 +178,7 @@ class RelayMachine:
     # --- peers --------------------------------------------------------------------------------
 
     def _peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
-        self._peers.add(event.peer, now, says_relay=event.is_relay)
+        self._peers.add(event.peer, now, says_relay=event.is_relay, prefix=event.prefix)
         self.connector.connected(event, now)
         self.directory.peer_connected(event.peer, now, out, is_relay=event.is_relay)
         if self._peers.has_clients():

@@ -119,9 +119,9 @@ class RelayFrames:
 
     @staticmethod
     def _wait_seconds(peer: RelayPeer, frame: Frame, now: float) -> float:
-        wait = peer.work.wait_seconds(1.0, now)
+        wait = peer.work_wait_seconds(now)
         if isinstance(frame, Publish):
-            wait = max(wait, peer.publish_bytes.wait_seconds(len(frame.envelope), now))
+            wait = max(wait, peer.publish_wait_seconds(len(frame.envelope), now))
         if isinstance(frame, SeatPush):
             wait = max(wait, peer.push_bytes.wait_seconds(len(frame.envelope), now))
         return wait
@@ -158,13 +158,14 @@ class RelayFrames:
             peer.tags = {item: proof for item, proof in peer.tags.items() if item in self._tags.seats}
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:
             raise PeerError(RefusalCode.QUOTA_EXCEEDED, "tags of one peer", penalty_points=0)
-        is_open = self._tags.check_cheaply(frame.descriptor, peer.key, now, proved=True)
+        opener = peer.opener(proved=True)
+        is_open = self._tags.check_cheaply(frame.descriptor, opener, now)
         named = self._tags.seats[tag].store.last_number / IDS_PER_FRAME_MAX if is_open else WORK_OPENING_A_TAG
         peer.charge(1.0 + named, now)
         is_proved = peer.tags.get(tag) == (frame.handle, frame.proof)
         if not is_proved and not verify_subscription(tag, self._tags.node_key, peer.key, frame.handle, frame.proof):
             raise PeerError(RefusalCode.BAD_PROOF, "subscription", penalty_points=10)
-        seat = self._tags.open(frame.descriptor, peer.key, now, out, proved=True)
+        seat = self._tags.open(frame.descriptor, opener, now, out)
         seat.subscribe(peer.key, frame, now, out)
         peer.tags[tag] = (frame.handle, frame.proof)
         if frame.seats_hash != seat.seats_hash:
@@ -187,7 +188,7 @@ class RelayFrames:
         return Arrival(envelope, digest, id_of_digest(digest))
 
     def _publish(self, peer: RelayPeer, frame: Publish, now: float, out: Effects) -> None:
-        if not peer.publish_bytes.take(len(frame.envelope), now) or not peer.work.has(1.0, now):
+        if not peer.may_publish(len(frame.envelope), now):
             raise PeerError(RefusalCode.RATE_LIMITED, "bytes a second", penalty_points=0)
         arrival = self._arrival(frame.envelope)
         seat = self._tags.find(arrival.envelope.tag)
@@ -210,7 +211,7 @@ class RelayFrames:
     def _pull(self, peer: RelayPeer, frame: Pull, now: float, out: Effects) -> None:
         # An audit pulls without being subscribed: whoever knows an id has proved the tag before.
         peer.charge(1.0, now)
-        self._tags.find(frame.tag).pull(peer.key, frame, lambda count: peer.pull_bytes.take(count, now), out)
+        self._tags.find(frame.tag).pull(peer.key, frame, lambda count: peer.may_pull(count, now), out)
 
     # --- seats' frames ------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ class RelayFrames:
 
     def _seat_open(self, peer: RelayPeer, frame: SeatOpen, now: float, out: Effects) -> None:
         self._require_relay(peer, 1.0, now)
-        if not self._tags.check_cheaply(frame.descriptor, peer.key, now, proved=False):
+        if not self._tags.check_cheaply(frame.descriptor, peer.opener(proved=False), now):
             peer.charge(WORK_OPENING_A_TAG, now)
         self._tags.opened_by(NodeKey(peer.key), frame, now, out)
 

@@ -21,7 +21,7 @@ from railgun.core.epochs import EpochWindow
 from railgun.core.liveness import Liveness
 from railgun.core.node_directory import NodeDirectory
 from railgun.core.seat import Seat, SeatContext
-from railgun.core.tag_admission import TagAdmission
+from railgun.core.tag_admission import Opener, TagAdmission
 from railgun.crypto.epoch import is_epoch_start
 from railgun.crypto.receipts import descriptor_content, verify_tag_descriptor
 from railgun.errors import PeerError, RefusalCode
@@ -73,10 +73,8 @@ class RelayTags:
 
     # --- opening and closing ------------------------------------------------------------------
 
-    def check_cheaply(self, descriptor: TagDescriptor, opener: PeerKey, now: float, *, proved: bool) -> bool:
+    def check_cheaply(self, descriptor: TagDescriptor, opener: Opener, now: float) -> bool:
         """Whether the tag is open under this very descriptor.
-
-        ``proved``: ``opener`` is a client, which shows that it knows the tag's key.
 
         Raises PeerError where it could not be opened, whoever signed it: OUTSIDE_WINDOW, BUSY or QUOTA_EXCEEDED.
         """
@@ -90,16 +88,16 @@ class RelayTags:
             # Whoever could name any second would have every one of them worked out: which ads count for it.
             raise PeerError(RefusalCode.OUTSIDE_WINDOW, "no epoch starts then", penalty_points=5)
         if standing is None:
-            self._admission.check(opener, proved=proved)
+            self._admission.check(opener)
         return False
 
-    def open(self, descriptor: TagDescriptor, opener: PeerKey, now: float, out: Effects, *, proved: bool) -> Seat:
+    def open(self, descriptor: TagDescriptor, opener: Opener, now: float, out: Effects) -> Seat:
         """The seat of a descriptor, opened if need be; `settle` is to follow. After `check_cheaply`.
 
         Raises PeerError: BAD_SIGNATURE, NOT_A_SEAT, or as `check_cheaply`.
         """
         standing = self.seats.get(descriptor.tag)
-        if standing is not None and proved:
+        if standing is not None and opener.proved:
             self._admission.prove(descriptor.tag, opener)
         if standing is not None and standing.descriptor == descriptor:
             return standing
@@ -115,10 +113,10 @@ class RelayTags:
             return standing
         if committee.rank_of(self.node_key) is None:
             raise PeerError(RefusalCode.NOT_A_SEAT, "not among the ranks kept", penalty_points=0)
-        victim = self._admission.check(opener, proved=proved)
+        victim = self._admission.check(opener)
         if victim is not None:
             self._give_way(victim, out)
-        self._admission.enter(descriptor.tag, opener, proved=proved)
+        self._admission.enter(descriptor.tag, opener)
         window = EpochWindow.of(descriptor.start, self._network)
         seat = self.seats[descriptor.tag] = Seat(self._context, descriptor, committee, window)
         self._counters.tags_opened += 1
@@ -235,7 +233,7 @@ class RelayTags:
 
         Raises PeerError: NOT_A_SEAT where we do not, BUSY where too many do, or as `open`.
         """
-        seat = self.open(frame.descriptor, PeerKey(node), now, out, proved=False)
+        seat = self.open(frame.descriptor, Opener(PeerKey(node), proved=False), now, out)
         agrees = frame.seats_hash == seat.seats_hash
         if frame.reply and agrees and not seat.is_own and node in seat.seat_keys:
             seat.included_by[node] = None

@@ -6,6 +6,7 @@ Must not know: datagrams, sessions.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 from collections import OrderedDict
@@ -19,6 +20,7 @@ K = TypeVar("K", bound=Hashable)
 H = TypeVar("H", bound=Hashable)
 
 
+@functools.lru_cache(maxsize=4_096)
 def prefix_of(host: str) -> bytes:
     """The /24 of an IPv4 address or the /48 of an IPv6 address, as bytes that name it."""
     packed = ipaddress.ip_address(host).packed

@@ -20,6 +20,7 @@ from OpenSSL import SSL
 
 from railgun.crypto.signing import SEED_BYTES, public_key_of
 from railgun.errors import ClosedByPeer, ClosedLocally, LinkError, LinkLost, PeerError, RefusalCode, UsageError
+from railgun.links.admission import prefix_of
 from railgun.links.certificate import LinkCertificate
 from railgun.links.channel import Link, State
 from railgun.links.dialler import DialPath, PathFinder
@@ -287,9 +288,7 @@ class WebRtcLinks:
         path.receiver = link.receive
         link.open_session(self._session(link, context, path, is_listener=False), make_proof)
 
-    def _session(
-        self, link: Link, context: SSL.Context, path: SharedPath | DialPath, *, is_listener: bool
-    ) -> Session:
+    def _session(self, link: Link, context: SSL.Context, path: SharedPath | DialPath, *, is_listener: bool) -> Session:
         return Session(
             context,
             is_listener=is_listener,
@@ -366,7 +365,7 @@ class WebRtcLinks:
         if self._closing:
             link.refuse(RefusalCode.SHUTTING_DOWN)
             return
-        if peer not in self._links and len(self._links) >= self.settings.links_max:
+        if peer not in self._links and not self._has_room_for(link):
             self.counters.refused_busy += 1
             link.refuse(RefusalCode.BUSY, self.settings.busy_retry_ms)
             return
@@ -375,6 +374,19 @@ class WebRtcLinks:
         dial = self._dials.get(NodeKey(peer))
         if dial is not None:
             self._end_dial(dial, None)
+
+    def _has_room_for(self, link: Link) -> bool:
+        settings = self.settings
+        if len(self._links) >= settings.links_max:
+            return False
+        prefix = self._prefix(link)
+        most = settings.links_per_prefix_max
+        return not prefix or sum(self._prefix(other) == prefix for other in self._links.values()) < most
+
+    def _prefix(self, link: Link) -> bytes:
+        """Of the address that an inbound link comes from; empty for others."""
+        path = self._paths.get(link)
+        return prefix_of(path.source[0]) if isinstance(path, SharedPath) else b""
 
     def _come_up(self, link: Link, proved: Proved) -> None:
         older = self._links.pop(proved.peer, None)
@@ -396,6 +408,7 @@ class WebRtcLinks:
                 inbound=link.inbound,
                 clock_offset_seconds=proved.clock_offset_seconds,
                 round_trip_seconds=proved.round_trip_seconds,
+                prefix=self._prefix(link),
             )
         )
 

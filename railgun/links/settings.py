@@ -50,6 +50,7 @@ class LinkSettings:
             machine still wants, so that a quiet room does not lose its relays; False counts frames only.
         stall_seconds: a link whose full or filling send buffer makes no progress for so long is lost.
         links_max: links of this node; beyond it the remote is told BUSY and `busy_retry_ms`.
+        links_per_prefix_max: inbound links from one /24 or /48; beyond it the same.
         send_budget_bytes: bytes that may wait in one link before `send_frame` refuses.
         half_open_*: unfinished handshakes on the listener, and how long each may take.
         stun_*, cookie_*: token buckets per prefix for answers to unproved addresses, in datagrams.
@@ -61,6 +62,7 @@ class LinkSettings:
     pulses_keep_alive: bool = True
     stall_seconds: float = 20.0
     links_max: int = limits.LINKS_MAX
+    links_per_prefix_max: int = limits.LINKS_PER_PREFIX_MAX
     busy_retry_ms: int = 5_000
     send_budget_bytes: int = limits.LINK_SEND_BUDGET_BYTES
     half_open_max: int = limits.HALF_OPEN_MAX
@@ -78,6 +80,7 @@ class LinkSettings:
         if not parameters.is_lan:
             return cls()
         return cls(
+            links_per_prefix_max=limits.LINKS_MAX,
             half_open_per_address_max=limits.HALF_OPEN_MAX,
             half_open_per_prefix_max=limits.HALF_OPEN_MAX,
             stun_per_second=10_000.0,

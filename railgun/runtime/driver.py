@@ -331,7 +331,13 @@ class Driver:
         self._post_of_peer(
             up.peer,
             PeerConnected(
-                up.peer, up.local_key, up.is_relay, up.inbound, up.clock_offset_seconds, up.round_trip_seconds
+                up.peer,
+                up.local_key,
+                up.is_relay,
+                up.inbound,
+                up.clock_offset_seconds,
+                up.round_trip_seconds,
+                up.prefix,
             ),
         )
 

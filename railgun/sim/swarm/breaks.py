@@ -266,8 +266,8 @@ class _KeptTooShort(Break):
     def alter_relay(self, relay: RelayMachine) -> None:
         tags, open_tag = relay.tags, relay.tags.open
 
-        def open_briefly(descriptor: Any, opener: Any, now: float, out: Effects, *, proved: bool) -> Any:
-            seat = open_tag(descriptor, opener, now, out, proved=proved)
+        def open_briefly(descriptor: Any, opener: Any, now: float, out: Effects) -> Any:
+            seat = open_tag(descriptor, opener, now, out)
             relay.agenda.set(("tag-end", seat.tag), now + seat.window.end - relay.clock.wall(now))
             return seat
 

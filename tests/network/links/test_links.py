@@ -33,6 +33,7 @@ async def test_dial_proves_both_ends_and_measures_the_clock() -> None:
         assert up.clock_offset_seconds == pytest.approx(40.0, abs=0.5)
         assert theirs.clock_offset_seconds == pytest.approx(-40.0, abs=0.5)
         assert 0 < up.round_trip_seconds < 1
+        assert (up.prefix, theirs.prefix) == (b"", b"\x7f\x00\x00")  # where an inbound link comes from
         assert dialler.links.peers() == (up.peer,)
 
 
@@ -130,8 +131,9 @@ async def test_idle_links_close_and_say_so() -> None:
         assert server.links.counters.links_idle == 1
 
 
-async def test_a_full_relay_refuses_with_a_retry_time() -> None:
-    settings = dataclasses.replace(LAN, links_max=1, busy_retry_ms=2_500)
+@pytest.mark.parametrize("full", [{"links_max": 1}, {"links_per_prefix_max": 1}])
+async def test_a_full_relay_refuses_with_a_retry_time(full: dict[str, int]) -> None:
+    settings = dataclasses.replace(LAN, busy_retry_ms=2_500, **full)  # type: ignore[arg-type]
     async with relay(settings=settings) as server, client() as first, client() as second:
         await first.up_with(server)
         second.links.dial(server.links.local_contact())
@@ -296,6 +298,4 @@ def test_listening_takes_a_relays_identity_and_certificate() -> None:
         (LinkIdentity(bytes(32), is_relay=True), None),
     ):
         with pytest.raises(UsageError):
-            WebRtcLinks(
-                Recorder(), identity, NETWORK, SystemClock(), SystemEntropy(), own, Address("127.0.0.1", 9_000)
-            )
+            WebRtcLinks(Recorder(), identity, NETWORK, SystemClock(), SystemEntropy(), own, Address("127.0.0.1", 9_000))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 
-from railgun.core import relay_frames, tag_admission
+from railgun.core import relay_frames, relay_peers, tag_admission
+from railgun.core.directory import Directory
 from railgun.core.effects import Effect, SendFrame
 from railgun.core.events import PeerConnected
 from railgun.core.relay_limits import RelayLimits
+from railgun.core.relay_peers import RelayPeers
 from railgun.core.seat import TagStanding
 from railgun.crypto.receipts import sign_subscription, sign_tag_descriptor
 from railgun.crypto.sealing import signed_digest
 from railgun.crypto.signing import public_key_of
-from railgun.errors import RefusalCode
-from railgun.limits import SEATS_LINKED_MAX, WORK_BURST
+from railgun.errors import PeerError, RefusalCode
+from railgun.limits import PREFIX_SHARE, SEATS_LINKED_MAX, WORK_BURST
+from railgun.network import NetworkKind, NetworkParameters
 from railgun.types import Handle, NodeKey, PeerKey
 from railgun.wire.directory_frames import AdsPush
 from railgun.wire.frames import (
@@ -31,7 +35,7 @@ from railgun.wire.frames import (
     SubscriptionMode,
 )
 from tests.support.ads import seed_of, signed_ad
-from tests.support.relay_lab import WALL, RelayLab, frames_to, id_of, penalties, refusals, room_keys, seal
+from tests.support.relay_lab import WALL, RelayLab, client_key, frames_to, id_of, penalties, refusals, room_keys, seal
 
 STRANGER_INDEX = 900
 STRANGER = NodeKey(public_key_of(seed_of(STRANGER_INDEX)))
@@ -224,6 +228,88 @@ def test_a_seat_s_own_receipt_is_passed_on_only_if_its_signature_verifies() -> N
     assert frames_to(effects, client, Receipt) == []
     assert [penalty.peer for penalty in penalties(effects)] == [PeerKey(seat)]
     assert frames_to(lab.frame(seat, good), client, Receipt) == [good]
+
+
+# --- prefixes ---------------------------------------------------------------------------------
+
+LIMITS = RelayLimits(
+    publish_bytes_per_second=10.0, publish_bytes_burst=100.0, pull_bytes_per_second=10.0, pull_bytes_burst=100.0
+)
+HERE, THERE = b"\x14\x00\x01", b"\x14\x00\x02"
+
+
+def peers_of(kind: NetworkKind) -> RelayPeers:
+    network = NetworkParameters(name="bench", kind=kind)
+    return RelayPeers(Directory(network), LIMITS, shares_prefixes=kind is not NetworkKind.LAN)
+
+
+def flood(peers: RelayPeers, prefix: bytes, links: int, now: float = 0.0) -> int:
+    """So many links of a prefix publish, pull and work all that they may; returns bytes published."""
+    taken = 0
+    for index in range(links):
+        peer = peers.add(client_key(index), now, says_relay=False, prefix=prefix)
+        while peer.may_publish(100, now):
+            taken += 100
+        while peer.may_pull(100, now):
+            pass
+        with contextlib.suppress(PeerError):
+            while True:
+                peer.charge(64.0, now)
+        peers.remove(peer.key)
+    return taken
+
+
+def test_new_links_of_one_prefix_bring_no_new_budgets() -> None:
+    peers = peers_of(NetworkKind.PUBLIC)
+    assert flood(peers, HERE, 3 * PREFIX_SHARE) == PREFIX_SHARE * 100
+    late = peers.add(client_key(200), 0.0, says_relay=False, prefix=HERE)
+    assert not late.may_publish(1, 0.0)
+    assert not late.may_pull(1, 0.0)
+    with pytest.raises(PeerError) as refused:
+        late.charge(1.0, 0.0)
+    assert refused.value.code is RefusalCode.RATE_LIMITED
+    assert late.publish_wait_seconds(160, 0.0) == pytest.approx(1.0)
+    assert 0.0 < late.work_wait_seconds(0.0) < 1.0
+    assert late.may_publish(100, 10.0)
+
+
+def test_other_prefixes_relays_and_lan_networks_are_not_touched_by_it() -> None:
+    peers = peers_of(NetworkKind.PUBLIC)
+    flood(peers, HERE, 2 * PREFIX_SHARE)
+    assert peers.add(client_key(200), 0.0, says_relay=False, prefix=THERE).may_publish(100, 0.0)
+    peers = peers_of(NetworkKind.LAN)
+    assert flood(peers, HERE, 3 * PREFIX_SHARE) == 3 * PREFIX_SHARE * 100
+    directory = Directory(NetworkParameters(name="bench", kind=NetworkKind.LAN))
+    directory.insert(signed_ad(STRANGER_INDEX, int(WALL) - 60).encoded, WALL)
+    peers = RelayPeers(directory, LIMITS, shares_prefixes=True)
+    flood(peers, HERE, 2 * PREFIX_SHARE)
+    assert peers.add(PeerKey(STRANGER), 0.0, says_relay=True, prefix=HERE).may_publish(100, 0.0)
+
+
+def test_prefixes_remembered_are_bounded_and_those_with_links_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_peers, "PREFIXES_MAX", 4)
+    peers = peers_of(NetworkKind.PUBLIC)
+    staying = peers.add(client_key(0), 0.0, says_relay=False, prefix=HERE)
+    for index in range(1, 20):
+        peers.add(client_key(index), 0.0, says_relay=False, prefix=bytes([9, 9, index]))
+        peers.remove(client_key(index))
+    assert len(peers._prefixes) == 4
+    assert peers.add(client_key(50), 0.0, says_relay=False, prefix=HERE).prefix is staying.prefix
+
+
+def test_the_clients_of_one_prefix_share_a_quota_of_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag_admission, "TAGS_PER_PREFIX_MAX", 3)
+    admission = tag_admission.TagAdmission({})
+    for index in range(3):
+        opener = tag_admission.Opener(client_key(index), proved=True, prefix=HERE)
+        assert admission.check(opener) is None
+        admission.enter(room_keys(index).tag, opener)
+    with pytest.raises(PeerError) as refused:
+        admission.check(tag_admission.Opener(client_key(9), proved=True, prefix=HERE))
+    assert refused.value.code is RefusalCode.QUOTA_EXCEEDED
+    assert admission.check(tag_admission.Opener(client_key(9), proved=True, prefix=THERE)) is None
+    admission.leave(room_keys(0).tag)
+    assert admission.check(tag_admission.Opener(client_key(9), proved=True, prefix=HERE)) is None
 
 
 # --- tags -------------------------------------------------------------------------------------
