@@ -7,6 +7,11 @@ gossiped must be judged alike by all: only libsodium signs and verifies here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
@@ -59,6 +64,13 @@ def sign_digest(signing_key: bytes, label: str, digest: bytes) -> bytes:
 
 def verify_digest(public_key: bytes, label: str, digest: bytes, signature: bytes) -> bool:
     """As `verify`, for content that is hashed already (32 bytes)."""
+    known = _KNOWN.get()
+    if known is None:
+        return _verifies(public_key, label, digest, signature)
+    return known.verifies(public_key, label, digest, signature)
+
+
+def _verifies(public_key: bytes, label: str, digest: bytes, signature: bytes) -> bool:
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES or len(digest) != HASH_BYTES:
         return False
     try:
@@ -66,6 +78,45 @@ def verify_digest(public_key: bytes, label: str, digest: bytes, signature: bytes
     except BadSignatureError:
         return False
     return True
+
+
+class _KnownSignatures:
+    """What was found of signatures that were looked at lately, good and bad alike."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: dict[tuple[bytes, str, bytes, bytes], bool] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def verifies(self, public_key: bytes, label: str, digest: bytes, signature: bytes) -> bool:
+        key = (public_key, label, digest, signature)
+        found = self._found.get(key)
+        if found is None:
+            found = _verifies(*key)
+            if len(self._found) >= self._most:
+                del self._found[next(iter(self._found))]
+            self._found[key] = found
+        return found
+
+
+_KNOWN: Final[ContextVar[_KnownSignatures | None]] = ContextVar("railgun_known_signatures", default=None)
+
+
+@contextmanager
+def signatures_remembered(most: int) -> Iterator[None]:
+    """While this holds, in this context, a signature that was verified already is not verified again.
+
+    For simulations: there hundreds of nodes in one process check one and the same signature, each for itself. The same
+    key, label, digest and signature give the same answer, so nothing that a node decides differs. At most ``most`` are
+    remembered; the oldest goes first. A node of its own has its own ways not to look twice, and no use for this.
+    """
+    token = _KNOWN.set(_KnownSignatures(most))
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
 
 
 def _statement(label: str, digest: bytes) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from railgun.core.cover import CoverOptions
 from railgun.core.effects import Effect, Notification
 from railgun.crypto.epoch import epoch_offset_seconds
-from railgun.crypto.signing import PUBLIC_KEY_BYTES, signing_key_of
+from railgun.crypto.signing import PUBLIC_KEY_BYTES, signatures_remembered, signing_key_of
 from railgun.errors import ConfigurationError
 from railgun.limits import COMMITTEE_DEFAULT, COMMITTEE_MAX, COMMITTEE_MIN
 from railgun.network import NetworkKind, NetworkParameters
@@ -37,6 +37,8 @@ RELAYS_START_SECONDS: Final = 2.0
 CLIENTS_JOIN_SECONDS: Final = (5.0, 20.0)
 TALK_FROM_SECONDS: Final = 40.0
 DRAIN_STEP_SECONDS: Final = 5.0
+SIGNATURES_REMEMBERED_MAX: Final = 16_384
+"""Each is checked by several nodes within seconds, and about four are made for a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +211,7 @@ class Rotation:
         began = time.perf_counter()
         options, world, ledger = self.options, self.world, self.ledger
         until = TALK_FROM_SECONDS + options.hours * 3600
-        with _calm_collector():
+        with _calm_collector(), signatures_remembered(SIGNATURES_REMEMBERED_MAX):
             world.run(until)
             deadline = until + options.drain_seconds
             while world.now < deadline and ledger.delivered_count < ledger.expected:
