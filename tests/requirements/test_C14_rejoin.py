@@ -1,4 +1,4 @@
-"""A network of 20 relays whose first two, from which all others started, are gone for good (C1, C14)."""
+"""C14: a network of 20 relays whose first two, from which all others started, are gone for good."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOIN_SECONDS = 3.0
 
 
 @pytest.mark.slow
-async def test_newcomers_and_old_ones_come_in_without_the_first_two(tmp_path: Path) -> None:
+async def test_c14_newcomers_and_old_ones_come_in_without_the_first_two(tmp_path: Path) -> None:
     async with many_relays(RELAYS) as net:
         profile = tmp_path / "old"
         create_member_profile(profile, net.entropy, net.clock, name="old")
@@ -86,7 +86,7 @@ def _relay_profile(path: Path, net: ManyRelays) -> Iterator[Profile]:
 
 
 @pytest.mark.slow
-async def test_a_relay_comes_back_by_what_it_remembers(tmp_path: Path) -> None:
+async def test_c14_a_relay_comes_back_by_what_it_remembers(tmp_path: Path) -> None:
     """Once by the relays that it knew, once by nothing but its DHT's contacts; whom it is given is dead."""
     async with many_relays(6) as net:
         first, second = net.relays[:2]
@@ -116,7 +116,7 @@ async def test_a_relay_comes_back_by_what_it_remembers(tmp_path: Path) -> None:
             net.relays.remove(relay)
 
 
-async def test_what_is_remembered_of_the_dht_may_be_damaged(tmp_path: Path) -> None:
+async def test_c14_what_is_remembered_of_the_dht_may_be_damaged(tmp_path: Path) -> None:
     async with many_relays(2) as net:
         with _relay_profile(tmp_path / "relay", net) as profile:
             await _damaged(net, profile)
