@@ -46,6 +46,8 @@ class _Watch:
     """When to pulse next, or to see whether a pulse is owed."""
     oldest_unanswered_at: float | None = None
     is_suspect: bool = False
+    has_deadline: bool = False
+    """Whether a look at its silence may stand in the agenda; most pulses are answered before one is worth it."""
 
 
 class Liveness:
@@ -116,7 +118,9 @@ class Liveness:
             watch.oldest_unanswered_at = None
             watch.dead_seconds = DEAD_SECONDS
             watch.is_suspect = False
-            self._agenda.cancel(("silence", peer))
+            if watch.has_deadline:
+                watch.has_deadline = False
+                self._agenda.cancel(("silence", peer))
         if not answer:
             watch.asked_of_us_at = now
 
@@ -132,6 +136,7 @@ class Liveness:
         if watch.oldest_unanswered_at is not None:
             deadline = min(watch.oldest_unanswered_at + DEAD_SECONDS, now + PROBE_SECONDS)
             watch.oldest_unanswered_at = deadline - PROBE_SECONDS
+            watch.has_deadline = True
             self._agenda.set_earlier(("silence", peer), deadline)
         watch.asked_of_us_at = -math.inf
         self._plan(peer, watch, now)
@@ -187,12 +192,15 @@ class Liveness:
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
             if watch.dead_seconds < DEAD_SECONDS:
+                watch.has_deadline = True
                 self._agenda.set(("silence", peer), now + min(watch.dead_seconds, PULSE_SECONDS))
             elif watch.interval_seconds > PULSE_SECONDS:
+                watch.has_deadline = True
                 self._agenda.set(("silence", peer), now + PULSE_SECONDS)
         elif not self._agenda.is_set(("silence", peer)):
             # Most pulses are answered before the next: only now is a look at the silence worth a deadline.
             look_at = watch.oldest_unanswered_at + min(watch.dead_seconds, SUSPECT_SECONDS)
+            watch.has_deadline = True
             self._agenda.set(("silence", peer), max(now, look_at))
         if watch.dead_seconds == PROBE_SECONDS:
             self._plan(peer, watch, now + PROBE_SECONDS / 2)  # one of the two may be lost
@@ -217,6 +225,7 @@ class Liveness:
                 # Rarely asked, and it does not answer: a pulse may be lost, so ask again.
                 self._plan(peer, watch, now)
                 later = min(later, now + PULSE_SECONDS)
+            watch.has_deadline = True
             self._agenda.set(("silence", peer), later)
             return False
         return True

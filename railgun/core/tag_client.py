@@ -445,7 +445,7 @@ class TagClient:
         """Ask one seat that is not ours what it holds."""
         if self.is_closing:
             return
-        others = [ad.contact() for ad in self.committee.seats if ad.node_key not in self._attachments]
+        others = [ad for ad in self.committee.seats if ad.node_key not in self._attachments]
         wall = self._context.clock.wall(now)
         # Before the epoch nothing is published, and after it the last digests ask every seat.
         if others and self.window.start <= wall < self.window.busy_until:

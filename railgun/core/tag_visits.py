@@ -17,6 +17,7 @@ from railgun.limits import AUDIT_SECONDS
 from railgun.ports import Chooser
 from railgun.types import NodeKey, RelayContact, Tag
 from railgun.wire.frames import SubscriptionMode
+from railgun.wire.records import Ad
 
 VISIT_SECONDS = 2.0
 """How long a visited seat may take to answer, the dial included."""
@@ -50,17 +51,17 @@ class TagVisits:
             wait = AUDIT_SECONDS * (0.5 + self._chooser.random()) / max(1, others)
             self._agenda.set(("audit", self._tag), max(now, not_before) + wait)
 
-    def audit_one(self, others: Sequence[RelayContact], now: float, out: Effects) -> None:
+    def audit_one(self, others: Sequence[Ad], now: float, out: Effects) -> None:
         """Visit one of several seats: at random one that was not visited yet, else the one visited longest ago."""
-        fresh = [contact for contact in others if contact.node_key not in self._audited]
+        fresh = [ad for ad in others if ad.node_key not in self._audited]
         if fresh:
             chosen = fresh[self._chooser.randrange(len(fresh))]
         else:
             oldest = {node_key: turn for turn, node_key in enumerate(self._audited)}
-            chosen = min(others, key=lambda contact: oldest[contact.node_key])
+            chosen = min(others, key=lambda ad: oldest[ad.node_key])
         self._audited.pop(chosen.node_key, None)
         self._audited[chosen.node_key] = None
-        self.begin(chosen, now, out)
+        self.begin(chosen.contact(), now, out)
 
     def begin(self, contact: RelayContact, now: float, out: Effects, *, direct: bool = False) -> None:
         """Visit a seat; ``direct``: something is to be published to it once it has answered."""
