@@ -178,6 +178,8 @@ class Conversation:
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self.refused_keys = 0
         """Session keys that a member brought and that were none, or somebody else's."""
+        self.refused_out = 0
+        """Messages by devices that were removed or revoked and go on."""
 
     def load(
         self,
@@ -300,6 +302,7 @@ class Conversation:
         except CryptoError:
             return Received(ReceiveOutcome.REFUSED, detail="it does not decrypt")
         if decrypted.author in state.removed or decrypted.author in state.revoked:
+            self.refused_out += 1
             return Received(ReceiveOutcome.REFUSED, detail="its author was removed")
         seen = self.sessions.mark_seen(decrypted)
         name = message_id(decrypted.author, body)

@@ -17,6 +17,7 @@ from typing import Annotated, Final, TypeAlias
 from railgun.core.generations import OwnDevice, open_sealed
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
+from railgun.core.roster_doubts import UnknownAuthor
 from railgun.core.roster_entries import DeviceBundle
 from railgun.core.roster_state import RosterState
 from railgun.core.sealed_bodies import REFERENCE_BYTES
@@ -54,6 +55,8 @@ from railgun.wire.sealed import context
 
 TABLE: Final = "outbound_sessions"
 ROW_KEY: Final = b"d"
+TAKEN_KEY: Final = b"t"
+_TIME_BYTES: Final = 8
 PICKLE_BYTES_MAX: Final = 65_536
 CONTEXT_LABEL: Final = "railgun/pairwise-context/v1"
 
@@ -103,7 +106,7 @@ class PairwiseSessions:
         self._pickle_key = pickle_key
         self._held: dict[DeviceKey, dict[bytes, _Row]] = {}
         self._rank = 0
-        self._taken: OrderedDict[bytes, None] = OrderedDict()
+        self._taken: OrderedDict[bytes, int] = OrderedDict()
         self._broken: OrderedDict[DeviceKey, _Broken] = OrderedDict()
         self._renewed: OrderedDict[DeviceKey, float] = OrderedDict()
         self.unreachable_count = 0
@@ -120,11 +123,15 @@ class PairwiseSessions:
             MalformedInput: a row is damaged.
         """
         start = len(self._room)
+        taken: list[tuple[int, bytes]] = []
         for key, value in rows:
+            if key[start : start + 1] == TAKEN_KEY:
+                taken.append((int.from_bytes(value, "big"), key[start + 1 :]))
             if key[start : start + 1] == ROW_KEY:
                 row = _ROWS.decode(value)
                 self._held.setdefault(row.device, {})[row.session_id] = row
                 self._rank = max(self._rank, row.rank)
+        self._taken.update((digest, made) for made, digest in sorted(taken))
 
     def use_device(self, me: OwnDevice) -> None:
         """The same device with other prekeys and another account."""
@@ -221,15 +228,15 @@ class PairwiseSessions:
         if item is None or body.author == self._me.device:
             return None
         content = pairwise_content(self._room, body.author, body.made, body.items)
-        if member is None or not verify(body.author, PAIRWISE_LABEL, content, body.signature):
+        if not verify(body.author, PAIRWISE_LABEL, content, body.signature) or body.author in state.out:
             raise PeerError(RefusalCode.BAD_SIGNATURE, "pairwise body")
-        # The same body comes again when it is sealed again, and whenever a member likes.
+        if member is None:
+            raise UnknownAuthor("pairwise body")
+        # The same body comes again when it is sealed again, after each start, and whenever a member likes.
         digest = content_hash(item.message)
         if digest in self._taken:
             return None
-        self._taken[digest] = None
-        if len(self._taken) > PAIRWISE_TAKEN_MAX:
-            self._taken.popitem(last=False)
+        writes = self._note_taken(digest, body.made)
         bundle = bundle_of(body.author)
         issued = 0 if bundle is None else bundle.issued
         try:
@@ -239,7 +246,16 @@ class PairwiseSessions:
             self._note_broken(body.author, now)
             raise CryptoError from error
         self._broken.pop(body.author, None)
-        return Taken(body.author, shared.keys, tuple(self._keep(row)))
+        return Taken(body.author, shared.keys, (*writes, *self._keep(row)))
+
+    def _note_taken(self, digest: bytes, made: int) -> list[Write]:
+        """Kept: seats bring it again after a start, when its key is used up: that is no broken session."""
+        self._taken[digest] = made
+        writes = [Write(TABLE, self._room + TAKEN_KEY + digest, made.to_bytes(_TIME_BYTES, "big"))]
+        if len(self._taken) > PAIRWISE_TAKEN_MAX:
+            oldest, _ = self._taken.popitem(last=False)
+            writes.append(Write(TABLE, self._room + TAKEN_KEY + oldest, None))
+        return writes
 
     def _open(self, author: DeviceKey, account_key: bytes, item: PairwiseItem, issued: int) -> tuple[_Row, bytes]:
         """The session as it is after the message, ranked first, and the plaintext. Nothing is kept yet."""

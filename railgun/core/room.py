@@ -25,11 +25,11 @@ from railgun.core.room_prekeys import PrekeyTelling
 from railgun.core.room_telling import RoomTelling, RoomTools
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import Roster
+from railgun.core.roster_doubts import RosterDoubts
 from railgun.core.roster_state import RosterState
 from railgun.core.send_keys import SendKeys
 from railgun.crypto.epoch import EpochKeys
 from railgun.errors import UsageError
-from railgun.limits import ROSTER_ASK_AGAIN_SECONDS, ROSTER_ASK_FIRST_SECONDS
 from railgun.types import DeviceKey, RoomId, SizeClass
 from railgun.wire.content import Content
 from railgun.wire.envelope import Inner
@@ -56,8 +56,10 @@ class MemberRoom:
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
         self.files = RoomFiles(self._telling)
-        self._hearing = RoomHearing(self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files)
-        self._ask_roster_at: float | None = None
+        self._doubts = RosterDoubts()
+        self._hearing = RoomHearing(
+            self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts
+        )
         self._forget_at = 0.0
 
     def use_tools(self, tools: RoomTools) -> None:
@@ -197,9 +199,7 @@ class MemberRoom:
             if at is not None:
                 found[name] = at
         found["forget"] = max(self._forget_at, now)
-        if self._ask_roster_at is None:
-            self._ask_roster_at = now + ROSTER_ASK_FIRST_SECONDS
-        found["roster-ask"] = self._ask_roster_at
+        found["roster-ask"] = self._doubts.next_at(now)
         answer_at = self._catch_up.next_due()
         if answer_at is not None:
             found["roster-answer"] = answer_at
@@ -227,7 +227,7 @@ class MemberRoom:
                 writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(state, wall)]
                 return RoomOutcome(writes)
             case "roster-ask":
-                self._ask_roster_at = now + ROSTER_ASK_AGAIN_SECONDS
+                self._doubts.asked(now)
                 # Under every generation that we know: the others may no longer listen to the one we would send under.
                 is_in = state.member(self.tools.me.device) is not None
                 listening = self.generations.listening(state, start) if is_in else []

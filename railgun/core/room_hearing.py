@@ -17,6 +17,8 @@ from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
 from railgun.core.room_prekeys import PrekeyTelling
 from railgun.core.room_telling import RoomTelling
 from railgun.core.room_upkeep import GenerationUpkeep
+from railgun.core.roster import InsertOutcome
+from railgun.core.roster_doubts import RosterDoubts, UnknownAuthor
 from railgun.errors import CryptoError, MalformedInput, PeerError
 from railgun.types import EnvelopeKind
 from railgun.wire.content import ROSTER_ENTRIES_PER_CONTENT_MAX, HeadsContent, RosterContent, WantContent
@@ -49,6 +51,7 @@ class RoomHearing:
         upkeep: GenerationUpkeep,
         catch_up: CatchUp,
         files: RoomFiles,
+        doubts: RosterDoubts,
     ) -> None:
         self._telling = telling
         self._prekeys = prekeys
@@ -56,6 +59,7 @@ class RoomHearing:
         self._upkeep = upkeep
         self._catch_up = catch_up
         self._files = files
+        self._doubts = doubts
         self.fragments = FragmentAssembly(telling.roster.room)
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
@@ -75,6 +79,9 @@ class RoomHearing:
                 return self._received(taken, now, wall)
             if inner.kind is EnvelopeKind.SEALED:
                 return self._sealed(plan, inner.body, now, wall)
+        except UnknownAuthor:
+            self._doubts.arose(now)
+            return RoomOutcome()
         except PeerError:
             return RoomOutcome()
         except CryptoError:
@@ -111,7 +118,9 @@ class RoomHearing:
                 more, requests = self._telling.conversation.receive_key_request(
                     body, state, self._telling.roster.bundle, now, wall
                 )
-                return RoomOutcome([*writes, *more], requests)
+                outcome = RoomOutcome([*writes, *more])
+                outcome.add(self._telling.answer(requests, keys, state, wall))
+                return outcome
             case GenerationDelivery():
                 return self._gained(
                     self._telling.generations.take_delivery(body, self._telling.tools.me, state, sessions), wall
@@ -143,12 +152,12 @@ class RoomHearing:
                 continue
             outcome.add(self._files.heard(message, now))
             if isinstance(message.content, RosterContent):
-                outcome.add(self._roster_content(message.content, wall))
+                outcome.add(self._roster_content(message.content, now, wall))
             elif not isinstance(message.content, NOT_TOLD):
                 outcome.notifications.append(MessageReceived(self._telling.roster.room, message))
         return outcome
 
-    def _roster_content(self, content: RosterContent, wall: float) -> RoomOutcome:
+    def _roster_content(self, content: RosterContent, now: float, wall: float) -> RoomOutcome:
         outcome = RoomOutcome()
         forked = False
         changed = False
@@ -160,6 +169,9 @@ class RoomHearing:
             outcome.writes += result.writes
             forked = forked or result.forked
             changed = changed or bool(result.added)
+            is_early = any(self._telling.roster.lacks_before(stored) for stored in result.added)
+            if is_early or result.outcome is InsertOutcome.PENDING:
+                self._doubts.arose(now)
         for record in content.prekeys:
             try:
                 outcome.writes += self._telling.roster.insert_prekey(record)

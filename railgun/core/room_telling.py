@@ -260,6 +260,15 @@ class RoomTelling:
         keys = None if generation is None else self.generations.keys_of(generation, self.start(wall))
         return replace(request, keys=keys)
 
+    def answer(self, requests: list[SealRequest], asked: EpochKeys, state: RosterState, wall: float) -> RoomOutcome:
+        """Seal these under the generation that they were asked for under: who asks may not hold the one in use yet."""
+        start = self.start(wall)
+        for generation in state.generations:
+            then, now = self.generations.keys(generation, asked.start), self.generations.keys(generation, start)
+            if then is not None and now is not None and then.tag == asked.tag:
+                return self._under(requests, (generation, now))
+        return RoomOutcome(requests=requests)
+
     def _under(self, requests: list[SealRequest], generation: tuple[GenerationState, EpochKeys] | None) -> RoomOutcome:
         """Seal these under a generation that all recipients hold, also when they are sealed again."""
         if generation is None:

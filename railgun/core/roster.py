@@ -346,6 +346,11 @@ class Roster:
 
     # --- writing -------------------------------------------------------------------------------
 
+    def lacks_before(self, stored: StoredEntry) -> bool:
+        """Whether entries of the same author from before it are missing: until they are here it does not count."""
+        numbers = self._tree.get(stored.author, {})
+        return sum(1 for number in numbers if 0 < number < stored.number) < stored.number - 1
+
     def next_place(self, author: DeviceKey) -> tuple[int, bytes]:
         """Number and previous hash of the next entry of ``author``.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from railgun import NotMember, Peer, Room, UsageError
+from railgun.core.roster import InsertOutcome, InsertResult
 from railgun.runtime.identity import load_root
 from railgun.runtime.peer_devices import LinkCode, LinkResult
 from railgun.types import DeviceKey
@@ -119,3 +120,38 @@ async def test_numbers_that_differ_grant_nothing(tmp_path: Path) -> None:
         phone.devices.refuse()
         assert phone.identity.root_key == root
         assert own_devices(bert) == {bert.identity.device_key}
+
+
+async def test_what_a_revoked_device_goes_on_to_say_is_refused_and_counted(tmp_path: Path) -> None:
+    """Its program was changed: it believes no entry any more, and goes on under the keys that it has."""
+    async with lab(tmp_path) as net:
+        anna, bert, phone, here = await linked_lab(net)
+        there, hers = bert.room("ops"), phone.room("ops")
+        await hers.send("while I may")
+        await hears(here, "while I may")
+        await hears(there, "while I may")
+        machine = phone.member_room(here.room_id)
+
+        def believes_nothing(data: bytes) -> InsertResult:
+            return InsertResult(InsertOutcome.DUPLICATE)
+
+        machine.roster.insert = believes_nothing  # type: ignore[method-assign]
+        bert.devices.revoke(phone.identity.device_key)
+        await settled(anna, here, 2)
+        await settled(bert, there, 2)
+        machines = [peer.member_room(here.room_id) for peer in (anna, bert)]
+        assert await bert.wait_until(lambda: all(generation_of(one) == 2 for one in (here, there)), WAIT_SECONDS)
+
+        sent = await hers.send("I am still here")
+        assert sent.receipts >= 2
+        assert await anna.wait_until(lambda: all(one.conversation.refused_out == 1 for one in machines), WAIT_SECONDS)
+        await here.send("not for the phone")
+        await hears(there, "not for the phone")
+        assert [message.text for message in here.history()] == ["while I may", "not for the phone"]
+        assert generation_of(hers) == 1
+        assert "not for the phone" not in [message.text for message in hers.history()]
+
+
+def generation_of(room: Room) -> int | None:
+    keys = room._peer.member_room(room.room_id).sending_keys(room._peer.wall())
+    return None if keys is None else keys.generation

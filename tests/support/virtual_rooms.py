@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from railgun.core.answers import AnswerCollector
 from railgun.core.effects import Notification
@@ -64,11 +66,32 @@ class MemoryStore:
         """Nothing is open."""
 
 
+@dataclass(frozen=True)
+class Weather:
+    """What becomes of an envelope on its way to each node: ``loss`` of 1 never arrive, others take ``delay_seconds``
+    or less, so that they overtake each other. ``seed`` decides."""
+
+    seed: int
+    loss: float = 0.0
+    delay_seconds: float = 0.0
+
+    def arrival(self, node: str, place: int, now: float) -> float:
+        """Monotonic second; infinite: never."""
+        fate = random.Random(f"{self.seed} {node} {place}")
+        return float("inf") if fate.random() < self.loss else now + fate.random() * self.delay_seconds
+
+
+CALM = Weather(0)
+
+
 class World:
     """Every envelope ever published, the time, and who is there."""
 
     def __init__(self) -> None:
         self.envelopes: list[bytes] = []
+        self.weather = CALM
+        self.carriers: dict[str, list[int]] = defaultdict(list)
+        """Which envelopes carried a text."""
         self.wall = float(r.NOON)
         self.now = 100.0
         self.nodes: list[Node] = []
@@ -111,6 +134,8 @@ class Node:
         self.views: dict[str, tuple[bytes, ...]] = {}
         self._spoken: dict[int, str] = {}
         self._untried: dict[int, ParsedEnvelope] = {}
+        self._arrivals: dict[int, float] = {}
+        self._texts: dict[bytes, str] = {}
         self._read_up_to = 0
         self._held_back: list[tuple[RoomId, SealRequest]] = []
         self.tools = self._make_tools()
@@ -201,7 +226,9 @@ class Node:
     def _notified(self, room: Room, notification: Notification) -> None:
         self.told.append(notification)
         if isinstance(notification, MessagePrepared) and isinstance(room, MemberRoom):
-            self.views[self._spoken[notification.token]] = room.state(self.world.wall).devices
+            text = self._spoken[notification.token]
+            self.views[text] = room.state(self.world.wall).devices
+            self._texts.update(dict.fromkeys(notification.parts, text))
         elif isinstance(notification, MessageReceived) and isinstance(notification.message.content, TextContent):
             self.read[len(self.read)] = notification.message.content.text
 
@@ -213,8 +240,14 @@ class Node:
                 continue
             nonce = self.tools.entropy.random_bytes(12)
             sealed = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
+            place = len(self.world.envelopes)
             self.world.envelopes.append(sealed)
+            for node in self.world.nodes:
+                if node is not self and self.world.weather is not CALM:
+                    node._arrivals[place] = self.world.weather.arrival(node.device.name, place, self.world.now)
             if request.reference is not None:
+                if request.reference in self._texts:
+                    self.world.carriers[self._texts[request.reference]].append(place)
                 told = room.receipts_grew(request.reference, 3, 3, majority=True, complete=True, now=self.world.now)
                 self.disk.commit(told.writes)
 
@@ -237,7 +270,9 @@ class Node:
         while progress and self._untried:
             progress = False
             by_tag = {plan.keys.tag: (room, plan) for room, plan in self.plans()}
-            for place, parsed in list(self._untried.items()):
+            for place, parsed in sorted(self._untried.items(), key=lambda item: self.arrival(item[0])):
+                if self.arrival(place) > self.world.now:
+                    break
                 if parsed.epoch_start + 3 * NETWORK.epoch_seconds <= self.world.wall:
                     del self._untried[place]
                     continue
@@ -253,10 +288,19 @@ class Node:
                 room = self.rooms[found[0].room_id]
                 self.apply(room, room.envelope_opened(found[1], inner, self.world.now, self.world.wall))
 
+    def arrival(self, place: int) -> float:
+        """Monotonic second at which this node gets an envelope; infinite: never."""
+        return self._arrivals.get(place, 0.0)
+
+    def has_lost(self, text: str) -> bool:
+        """Whether no envelope with this text ever reaches this node."""
+        return all(self.arrival(place) == float("inf") for place in self.world.carriers[text])
+
     def due_at(self) -> float:
-        """Monotonic second of the first deadline of any room."""
+        """Monotonic second of the first deadline of any room, or of the first envelope to come."""
         now, wall = self.world.now, self.world.wall
         deadlines = [at for room in self.rooms.values() for at in room.next_deadlines(now, wall).values()]
+        deadlines += [at for at in self._arrivals.values() if at > now]
         return min(deadlines, default=float("inf"))
 
     def act(self) -> None:

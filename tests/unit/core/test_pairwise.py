@@ -322,3 +322,16 @@ def test_sizes_of_what_carries_keys(room: tuple[Wire, Member, Member]) -> None:
     writes, requests = pairwise(bert).deliver([(ANNA.key, [KEY])], bert.room.bundle, 0.0)
     assert requests[0].size_class is SizeClass.MEDIUM
     assert writes
+
+
+def test_what_seats_bring_again_after_a_start_is_no_broken_session(room: tuple[Wire, Member, Member]) -> None:
+    """Each start used to ask for new sessions, and the one that was needed a moment later had to wait for a minute."""
+    wire, anna, bert = room
+    anna.say("one")
+    wire.settle()
+    restarted = bert.restarted(wire)
+    wire.members.remove(bert)
+    restarted.read = 0
+    wire.settle()
+    assert pairwise(restarted).next_broken_at() is None
+    assert restarted.texts == []
