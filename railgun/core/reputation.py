@@ -77,12 +77,16 @@ _ROWS: Final[Codec[_Row]] = Codec({1: _Row}, bytes_max=512)
 class Reputation:
     """Points and blacklist of one client, at most REPUTATION_RELAYS_MAX relays; who has fewest points is forgotten."""
 
-    def __init__(self, rows: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """``rows``: what `settle` wanted kept, (key, value). Raises ValueError where a row is none of ours."""
+    def __init__(self, rows: Iterable[tuple[bytes, bytes]] | None = None) -> None:
+        """``rows``: what `settle` wanted kept, (key, value); None for an account that is not to be kept.
+
+        Raises ValueError where a row is none of ours.
+        """
+        self._is_kept = rows is not None
         self._rows: dict[NodeKey, _Row] = {}
         self.reports: list[PenalisePeer] = []
         """What `settle` has still to count."""
-        for key, value in rows:
+        for key, value in rows or ():
             try:
                 self._rows[NodeKey(key.removeprefix(KEY_PREFIX))] = _ROWS.decode(value)
             except MalformedInput as error:
@@ -141,7 +145,7 @@ class Reputation:
             least = min(self._rows, key=lambda node: (self._rows[node].until, self.points(node, wall), node))
             del self._rows[least]
             writes[least] = Write(TABLE, KEY_PREFIX + least, None)
-        if writes:
+        if writes and self._is_kept:
             out.append(Persist(tuple(writes.values()), survives_power_loss=False))
         out.extend(reports)
         return changed

@@ -13,6 +13,7 @@ from railgun.core.client import ClientMachine
 from railgun.core.committee import Committee, rank_for_handle
 from railgun.core.effects import Effect, Notify, SendFrame, SendPulse, SetTimer
 from railgun.core.events import ClockRead, DialFailed, Event, FrameReceived, PeerConnected, PeerDisconnected, TimerFired
+from railgun.core.reputation import Reputation
 from railgun.core.tag_client import TagClient
 from railgun.crypto.epoch import epoch_start
 from railgun.crypto.receipts import sign_receipt
@@ -37,7 +38,11 @@ class ClientLab:
         self.now = 0.0
         self._timer = SetTimer(-1, 1e18)
         self.machine: ClientMachine = build_client(
-            network=NETWORK, bootstrap=(), entropy=SeededEntropy(b"client"), chooser=random.Random(1)
+            network=NETWORK,
+            bootstrap=(),
+            entropy=SeededEntropy(b"client"),
+            chooser=random.Random(1),
+            reputation=Reputation(()),
         )
         self.seeds = {NodeKey(public_key_of(seed_of(index))): seed_of(index) for index in range(relays)}
         for index in range(relays):

@@ -288,7 +288,7 @@ def test_searching_a_room_that_is_empty(ada: Commands) -> None:
 def test_status_shows_whom_this_device_avoids_and_why(ada: Commands) -> None:
     assert ada("status", "--wait-seconds", "0", "--json").checked("status")["blacklist"] == []
     assert "relays avoided" not in ada("status", "--wait-seconds", "0").out
-    account, effects, now = Reputation(), [], time.time()  # type: ignore[var-annotated]
+    account, effects, now = Reputation(()), [], time.time()  # type: ignore[var-annotated]
     node = NodeKey(b"\xab" * 32)
     account.report(node, RefusalCode.BAD_SIGNATURE, "an envelope that no member sealed", 60)
     account.settle(lambda _: True, now, effects)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from railgun.core import promises
-from railgun.core.effects import Effects, PenalisePeer, Persist
+from railgun.core.assembly import build_client
+from railgun.core.effects import Effects, PenalisePeer, Persist, SetTimer
+from railgun.core.events import ClockRead, FrameMalformed
 from railgun.core.reputation import (
     BLACKLIST_POINTS,
     BLACKLIST_SECONDS,
@@ -16,12 +20,14 @@ from railgun.core.reputation import (
     Reputation,
     Standing,
 )
+from railgun.crypto.signing import public_key_of
 from railgun.errors import RefusalCode
 from railgun.types import EnvelopeId, NodeKey, PeerKey
 from railgun.wire.frames import Deliver, Digest, Publish, Refused, Subscribe, Subscribed, SubscriptionMode, Unsubscribe
+from tests.support.ads import seed_of, signed_ad
 from tests.support.client_lab import ClientLab, sent, told
-from tests.support.plain_rooms import PlainDelivered
-from tests.support.relay_lab import frames_to, id_of, penalties, seal
+from tests.support.plain_rooms import PlainDelivered, SeededEntropy
+from tests.support.relay_lab import NETWORK, frames_to, id_of, penalties, seal
 
 PRIMARY, SECONDARY, AUDIT = SubscriptionMode.PRIMARY, SubscriptionMode.SECONDARY, SubscriptionMode.AUDIT
 NODE = NodeKey(b"n" * 32)
@@ -203,7 +209,7 @@ def report(reputation: Reputation, points: int, wall: float = WALL, node: NodeKe
 
 
 def test_points_add_up_fade_and_are_bounded() -> None:
-    reputation = Reputation()
+    reputation = Reputation(())
     assert reputation.standing(NODE, WALL) is Standing.GOOD
     report(reputation, 5)
     assert (reputation.points(NODE, WALL), reputation.standing(NODE, WALL)) == (5, Standing.GOOD)
@@ -216,7 +222,7 @@ def test_points_add_up_fade_and_are_bounded() -> None:
 
 
 def test_a_blacklist_names_reason_since_and_until_and_ends() -> None:
-    reputation = Reputation()
+    reputation = Reputation(())
     report(reputation, BLACKLIST_POINTS - 1)
     assert reputation.blacklist(WALL) == ()
     report(reputation, 1, WALL)
@@ -230,7 +236,7 @@ def test_a_blacklist_names_reason_since_and_until_and_ends() -> None:
 
 
 def test_it_is_kept_before_anyone_is_told_and_comes_back() -> None:
-    reputation = Reputation()
+    reputation = Reputation(())
     out = report(reputation, 50)
     assert [type(effect) for effect in out] == [Persist, PenalisePeer]
     (write,) = next(effect.writes for effect in out if isinstance(effect, Persist))
@@ -241,8 +247,18 @@ def test_it_is_kept_before_anyone_is_told_and_comes_back() -> None:
         Reputation([(write.key, b"nonsense")])
 
 
+def test_a_client_that_keeps_nothing_is_not_asked_to_keep_what_it_holds_against_a_relay() -> None:
+    """`railgun committee` without a profile has no store: a lying relay must not end it."""
+    client = build_client(network=NETWORK, bootstrap=(), entropy=SeededEntropy(b"nobody"), chooser=random.Random(1))
+    client.directory.directory.insert(signed_ad(0, int(WALL) - 60).encoded, WALL)
+    client.handle(ClockRead(WALL), 0.0)
+    effects = client.handle(FrameMalformed(PeerKey(public_key_of(seed_of(0))), "nonsense"), 0.0)
+    assert [type(effect) for effect in effects if not isinstance(effect, SetTimer)] == [PenalisePeer]
+    assert len(client.reputation) == 1
+
+
 def test_nothing_is_remembered_of_keys_that_are_no_relays() -> None:
-    reputation, out = Reputation(), []  # type: ignore[var-annotated]
+    reputation, out = Reputation(()), []  # type: ignore[var-annotated]
     reputation.report(PeerKey(NODE), RefusalCode.MALFORMED, "odd", 50)
     assert not reputation.settle(lambda _: False, WALL, out)
     assert len(reputation) == 0
@@ -251,7 +267,7 @@ def test_nothing_is_remembered_of_keys_that_are_no_relays() -> None:
 
 def test_the_account_is_bounded_and_forgets_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("railgun.core.reputation.REPUTATION_RELAYS_MAX", 3)
-    reputation = Reputation()
+    reputation = Reputation(())
     for index, points in enumerate((50, 5, 20, 30)):
         out = report(reputation, points, node=NodeKey(bytes([index]) * 32))
     assert len(reputation) == 3
@@ -261,7 +277,7 @@ def test_the_account_is_bounded_and_forgets_the_least(monkeypatch: pytest.Monkey
 
 
 def test_long_details_are_cut_where_a_character_ends() -> None:
-    reputation = Reputation()
+    reputation = Reputation(())
     reputation.report(NODE, RefusalCode.CONFLICT, "\u00e4" * 500, 50)
     reputation.settle(lambda _: True, WALL, [])
     (listed,) = reputation.blacklist(WALL)
