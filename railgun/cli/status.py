@@ -28,7 +28,10 @@ _MODES = {
 def add(subparsers: Any) -> None:
     """Describe the command to the parser."""
     parser = add_command(
-        subparsers, "status", run, "Show this device's network, links, clock and rooms, and who serves each room now."
+        subparsers,
+        "status",
+        run,
+        "Show this device's network, links, clock and rooms, who serves each room now, and relays that it avoids.",
     )
     parser.add_argument(
         "--wait-seconds",
