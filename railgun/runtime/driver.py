@@ -48,7 +48,7 @@ from railgun.ports import Clock, Links, LinkUp, Store, Write
 from railgun.runtime.inboxes import Inboxes
 from railgun.runtime.logs import Log, ShortId
 from railgun.types import PeerKey
-from railgun.wire.frames import FRAMES, PULSES, Frame
+from railgun.wire.frames import FRAMES, PULSES, Frame, Pulse
 
 EVENTS_PER_TURN_MAX = 256
 CLOCK_READ_SECONDS = 5.0
@@ -129,6 +129,7 @@ class Driver:
         """Drive until `stop`. Raises whatever the machine or the store raise: a node cannot go on without them."""
         self._machine = machine
         self._links = links
+        self._pulse_sent: tuple[Pulse | None, bytes] = (None, b"")
         self._read_clock()
         try:
             while not self._stopping:
@@ -256,7 +257,9 @@ class Driver:
                 self._send(peers, frame)
             case SendPulse(peer, pulse):
                 if self._links is not None:
-                    self._links.send_pulse(peer, PULSES.encode(pulse))
+                    if pulse is not self._pulse_sent[0]:  # a relay sends many peers one and the same
+                        self._pulse_sent = (pulse, PULSES.encode(pulse))
+                    self._links.send_pulse(peer, self._pulse_sent[1])
             case SetTimer(generation, at):
                 self._set_timer(generation, at)
             case Notify(notification):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from railgun.core.effects import Effect, Persist, SendFrame, SetTimer
+from railgun.core.effects import Effect, Persist, SendFrame, SendPulse, SetTimer
 from railgun.core.events import (
     DialFailed,
     Event,
@@ -26,7 +26,7 @@ from railgun.runtime.driver import Driver
 from railgun.runtime.inboxes import EVENTS_PER_VISIT
 from railgun.runtime.system import SystemClock
 from railgun.types import PeerKey, RelayContact, Tag
-from railgun.wire.frames import FRAMES, Unsubscribe
+from railgun.wire.frames import FRAMES, PULSES, Pulse, Unsubscribe
 
 PEER = PeerKey(b"p" * 32)
 FRAME = Unsubscribe(Tag(b"t" * 32))
@@ -62,6 +62,7 @@ class Diary:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.pulses: list[bytes] = []
         self.accepts = True
         self.fails = False
 
@@ -93,6 +94,7 @@ class Diary:
         return self.accepts
 
     def send_pulse(self, peer: PeerKey, pulse: bytes) -> bool:
+        self.pulses.append(pulse)
         return True
 
     def close_link(self, peer: PeerKey, code: int, retry_after_ms: int | None = None) -> None:
@@ -140,6 +142,18 @@ async def test_the_machine_is_told_why_a_link_ended(error: LinkError, reason: st
     assert event.reason == failed.reason == reason
     assert ended_idle(event.reason) is idle
     assert event.retry_after_seconds == (5.0 if "busy" in reason else None)
+
+
+async def test_one_pulse_to_many_is_one_encoding_and_each_pulse_is_its_own() -> None:
+    machine, diary = Scripted(), Diary()
+    first, second = Pulse(1, 0, True, ()), Pulse(2, 0, True, ())
+    machine.answers[FrameReceived] = [SendPulse(PEER, pulse) for pulse in (first, first, second, first)]
+    async with running(machine, diary) as driver:
+        driver.frame_received(PEER, FRAMES.encode(FRAME))
+        await machine.saw(FrameReceived)
+        await asyncio.sleep(0)
+    assert [PULSES.decode(sent) for sent in diary.pulses] == [first, first, second, first]
+    assert diary.pulses[0] is diary.pulses[1]
 
 
 async def test_what_is_kept_is_committed_before_anything_leaves() -> None:
