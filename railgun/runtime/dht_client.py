@@ -73,7 +73,7 @@ class DhtClient:
     ) -> Found:
         """The newest valid record of each item of an author (32 bytes).
 
-        ``through``: relays to ask before others, as those that know of this client's interest already.
+        ``through``: ask these relays and no others, since they know of this client's interest already; empty: any.
 
         Raises:
             DiscoveryError: no relay that is linked has answered.
@@ -121,9 +121,8 @@ class DhtClient:
 
     def _relays(self, through: Sequence[NodeKey]) -> list[PeerKey]:
         linked = sorted(self._connector.relays)
-        first = [PeerKey(key) for key in through if PeerKey(key) in linked]
-        rest = [relay for relay in linked if relay not in first]
-        chosen = first[:RELAYS_ASKED_MAX]
+        rest = [relay for relay in linked if not through or NodeKey(relay) in through]
+        chosen: list[PeerKey] = []
         while rest and len(chosen) < RELAYS_ASKED_MAX:
             chosen.append(rest.pop(self._chooser.randrange(len(rest))))
         return chosen

@@ -27,6 +27,19 @@ def keys_of(room: Room) -> EpochKeys:
     return keys
 
 
+class FirstOfAll:
+    """Implements `railgun.ports.Chooser` for a choice between two: always the first, or always the last."""
+
+    def __init__(self, last: bool) -> None:
+        self._last = last
+
+    def random(self) -> float:
+        return 0.0
+
+    def randrange(self, start: int, stop: int | None = None, /) -> int:
+        return start - 1 if self._last else 0
+
+
 async def joined(net: Lab) -> None:
     for relay in net.relays:
         assert await relay.wait_until(lambda relay=relay: len(relay.dht.node.table) == RELAYS - 1, WAIT_SECONDS)  # type: ignore[misc]
@@ -79,6 +92,21 @@ async def test_who_serves_a_tag_is_announced_under_it(tmp_path: Path) -> None:
         assert (told.start, told.seats, told.dead) == (keys.start, view.seats, ())
         assert await anna.records.hints_of(keys, ()) == TraversalHints((), ())
 
+        dead = next(relay for relay in net.relays if relay.machine.node_key == view.attached[0])
+        net.relays.remove(dead)
+        dead._driver.stop()  # no goodbye and no withdrawal, as from a crash
+        await dead._tasks.aclose()
+        await dead.links.aclose()
+
+        def is_announced() -> bool:
+            said = anna._announcer._told.get(room.room_id)
+            return said is not None and said.dead == (view.attached[0],)
+
+        assert await anna.wait_until(is_announced, WAIT_SECONDS)
+        told = await anna.records.committee_of(keys, ())
+        assert told is not None
+        assert (told.seats, told.dead) == (view.seats, (view.attached[0],))
+
 
 async def test_relays_refuse_a_client_that_puts_nonsense_or_asks_too_much(tmp_path: Path) -> None:
     async with lab(tmp_path, relays=RELAYS) as net:
@@ -124,7 +152,9 @@ async def test_a_lying_relay_is_caught_and_another_asked(tmp_path: Path) -> None
                 return DhtFound(ask.number, (other.encoded,), is_certain=True)
 
         liar.dht.desk._desk = Lying()  # type: ignore[assignment]
-        through = [NodeKey(liar.machine.node_key)]
+        honest = next(NodeKey(key) for key in anna.machine.connector.relays if key != liar.machine.node_key)
+        through = [NodeKey(liar.machine.node_key), honest]
+        anna.shared.dht._chooser = FirstOfAll(sorted(through)[0] != liar.machine.node_key)  # the liar first
         found = await anna.shared.dht.find(RecordKind.KEY_BUNDLE, good.record.author, through=through)
         assert [signed.encoded for signed in found.records] == [good.encoded]
         assert anna.shared.dht.counters.records_poisoned == 1
