@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from railgun.crypto.contact_sealing import CONTACT_BYTES_MAX, SEALED_CONTACT_BYTES, open_contact, seal_contact
+from railgun.crypto.epoch import derive_epoch_keys
 from railgun.dht import datagrams
 from railgun.dht.datagrams import Form, Header
 from railgun.dht.messages import (
@@ -24,11 +26,12 @@ from railgun.dht.messages import (
 )
 from railgun.dht.records import read_record
 from railgun.dht.state import decode_state, encode_state
-from railgun.errors import MalformedInput, RefusalCode
+from railgun.errors import CryptoError, MalformedInput, RefusalCode
 from railgun.limits import DHT_DATAGRAM_BYTES_MAX, DHT_ITEMS_MAX
 from railgun.wire import cbor
 from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
 from railgun.wire.frames import FRAMES
+from railgun.wire.tag_payloads import COMMITTEE_CHANGES, TRAVERSAL_HINTS, CommitteeChange, TraversalHints
 from tests.unit.dht.support import WALL, Attacker, Lab, address_of, in_lab, record_of
 
 IDS = st.binary(min_size=20, max_size=20)
@@ -57,7 +60,18 @@ REPLY = st.one_of(
     st.builds(DhtHeld, NUMBERS, st.integers(0, 255)),
     st.builds(DhtDeclined, NUMBERS, CODES),
 )
-CODECS: list[tuple[Any, Any]] = [(REQUESTS, REQUEST), (ANSWERS, ANSWER), (FRAMES, ASK), (FRAMES, REPLY)]
+SEATS = st.lists(st.binary(min_size=32, max_size=32), max_size=16, unique=True).map(tuple)
+ADDRESSES = st.lists(st.sampled_from([6, 18]).flatmap(lambda size: st.binary(min_size=size, max_size=size)), max_size=8)
+COMMITTEE = SEATS.map(lambda seats: CommitteeChange(1_700_000_400, seats, seats[:7]))
+HINTS = st.builds(TraversalHints, ADDRESSES.map(tuple), ADDRESSES.map(tuple))
+CODECS: list[tuple[Any, Any]] = [
+    (REQUESTS, REQUEST),
+    (ANSWERS, ANSWER),
+    (FRAMES, ASK),
+    (FRAMES, REPLY),
+    (COMMITTEE_CHANGES, COMMITTEE),
+    (TRAVERSAL_HINTS, HINTS),
+]
 VALUES = st.recursive(
     st.one_of(st.integers(-(2**53) + 1, 2**53 - 1), st.binary(max_size=60), st.text(max_size=10), st.booleans()),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.integers(0, 5), inner, max_size=4)),
@@ -187,3 +201,16 @@ def test_state_is_read_as_written(numbers: list[int]) -> None:
         assert [one.raw for one in decode_state(state, node._network_id, reader)] == [one.raw for one in contacts]
 
     in_lab(main)
+
+
+@given(st.binary(max_size=800), st.binary(min_size=12, max_size=12), st.binary(max_size=CONTACT_BYTES_MAX))
+def test_a_sealed_contact_opens_whole_or_not_at_all(noise: bytes, nonce: bytes, contact: bytes) -> None:
+    keys = derive_epoch_keys(bytes(32), 1, 1_700_000_400)
+    sealed = seal_contact(keys, contact, nonce)
+    assert len(sealed) == SEALED_CONTACT_BYTES
+    assert open_contact(keys, sealed) == contact
+    changed = bytearray(sealed)
+    changed[len(noise) % len(sealed)] ^= 1
+    for bad in (noise, bytes(changed)):
+        with pytest.raises(CryptoError):
+            open_contact(keys, bad)
