@@ -73,7 +73,7 @@ class Peer:
         )
         self._prekeys = PrekeyKeeper(self.shared)
         self._rooms = PeerRooms(self.shared, lambda mail: Room(self, mail))
-        self.devices = PeerDevices(self.shared, self._rooms, self._rooms.add_bootstrap)
+        self.devices = PeerDevices(self.shared, self._rooms)
         """This person's other devices."""
         self.people = PeerPeople(self.shared)
         """Whom this person has verified."""

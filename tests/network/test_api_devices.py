@@ -10,7 +10,7 @@ import pytest
 from railgun import NotMember, Peer, Room, UsageError
 from railgun.core.roster import InsertOutcome, InsertResult
 from railgun.runtime.identity import load_root
-from railgun.runtime.peer_devices import LinkCode, LinkResult
+from railgun.runtime.peer_linking import LinkCode, LinkResult
 from railgun.types import DeviceKey
 from tests.support.api_lab import WAIT_SECONDS, Lab, hears, lab, settled, texts_of
 
