@@ -144,13 +144,17 @@ def test_a_member_restored_from_a_backup_talks_on_though_the_original_went_on(la
 def test_committees_are_shown_and_verified(lab: Lab) -> None:
     relays = lab.relays(4)
     contact = relays[0]["contact"]
+    _, fallback = lab.relay("last", "--fallback", "--bootstrap", contact)
+    relays.append(fallback)
+    assert [relay["roles"] for relay in relays] == [["relay"]] * 4 + [["fallback"]]
     lab.member("ada")
     made = ("--profile", "ada", "room", "create", "ops", "--committee", "3", "--network", "lab.toml")
     lab.must(*made, "--bootstrap", contact)
     of_room = lab("--profile", "ada", "committee", "ops", "--json").checked("committee")
     now, following = of_room["committees"]
     assert following["start"] == now["start"] + 600
-    assert (now["n"], now["majority"], len(now["standbys"])) == (3, 2, 1)
+    assert (now["n"], now["majority"], len(now["standbys"])) == (3, 2, 2)
+    assert now["standbys"][-1]["node"] == fallback["node"]  # behind all volunteers
 
     tag = ("committee", "--tag", now["tag"], "--start", str(now["start"]), "--size", "3")
     network = ("--network", "lab.toml", "--bootstrap", contact)

@@ -303,3 +303,30 @@ def test_status_shows_whom_this_device_avoids_and_why(ada: Commands) -> None:
     shown = ada("status", "--wait-seconds", "0").out
     assert "relays avoided" in shown
     assert "an envelope that no member sealed" in shown
+
+
+def test_an_invite_of_another_network_is_refused_at_once(ada: Commands) -> None:
+    link = ada("room", "invite", "ops", "--json").checked("room-invite")["link"]
+    save_network(ada.home / "other.toml", NetworkParameters("other", NetworkKind.LAN))
+    ada.set("RAILGUN_PROFILE_DIRECTORY", str(ada.home / "bob"))
+    ada("init", "--no-passphrase", "--json").checked("init")
+    ran = ada("join", link, "--network", "other.toml", "--bootstrap", NOBODY)
+    assert ran.status == 2
+    assert ran.complaint.startswith("this invite is for another network")
+
+
+def test_members_are_named_by_their_keys(ada: Commands) -> None:
+    complaint = ada("room", "remove", "ops", "Bob").complaint
+    assert "nobody in ops fits 'Bob': give 8 digits or more of the device's key" in complaint
+
+
+def test_settings_are_set_and_seen(ada: Commands) -> None:
+    changed = ada("room", "set", "ops", "--committee", "7", "--from", "2001-01-01")
+    assert "from tomorrow at the earliest" in changed.complaint
+    assert "nothing to change: give --cover, --committee, or both" in ada("room", "set", "ops").complaint
+    made = ada("room", "set", "ops", "--committee", "7", "--json").checked("room-set")
+    assert (made["next_settings"]["committee_size"], made["next_settings"]["cover"]) == (7, "steady")
+    (room,) = ada("room", "list", "--json").checked("room-list")["rooms"]
+    assert room["next_settings"] == made["next_settings"]
+    assert f"From {made['next_settings']['from']} (UTC) on, ops has" in ada("room", "list").out
+    assert f"From {made['next_settings']['from']} (UTC) on, ops has" in ada("status", "--wait-seconds", "0").out
