@@ -72,10 +72,20 @@ def run(context: Context) -> int:
         if rows
         else "no rooms yet",
         *changes_words(found["rooms"]),
+        *_out_words(found["rooms"]),
         *_blacklist_words(found["blacklist"]),
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT
+
+
+def _out_words(rooms: list[dict[str, Any]]) -> list[str]:
+    """A line for each room in which somebody who is out went on to speak."""
+    return [
+        f"{room['refused']} messages refused in {one_line(str(room['name']))}: by devices that were removed or revoked"
+        for room in rooms
+        if room["refused"]
+    ]
 
 
 def _blacklist_words(blacklist: list[dict[str, Any]]) -> list[str]:

@@ -249,6 +249,7 @@ class PeerService:
                     "epoch_ends_in_seconds": round(room.epoch_ends_in_seconds, 1),
                     "seats": [seat.hex() for seat in room.seats],
                     "attached": [seat.hex() for seat in room.attached],
+                    "refused": room.refused,
                     "mode": room.mode,
                     "cover": dataclasses.asdict(room.cover),
                     "settings": _settings(room.settings),

@@ -55,6 +55,7 @@ class RoomStatusView:
         cover: what is done to hide when this peer speaks.
         settings: what the room's admins have set, as it holds today; None while the room is being joined.
         next_settings: other settings that hold from a later day, if there are any.
+        refused: messages of devices that are out of the room and went on to speak, since this peer started.
     """
 
     room_id: RoomId
@@ -70,6 +71,7 @@ class RoomStatusView:
     cover: CoverView
     settings: SettingsView | None
     next_settings: SettingsView | None
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def member_status(
                 cover=_cover(machine, room_id, wall),
                 settings=None if state is None else holding(state, int(wall) // SECONDS_PER_DAY),
                 next_settings=None if state is None else coming(state, int(wall) // SECONDS_PER_DAY),
+                refused=room.conversation.refused_out if isinstance(room, MemberRoom) else 0,
             )
         )
     return PeerStatus(

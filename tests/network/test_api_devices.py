@@ -145,6 +145,7 @@ async def test_what_a_revoked_device_goes_on_to_say_is_refused_and_counted(tmp_p
         sent = await hers.send("I am still here")
         assert sent.receipts >= 2
         assert await anna.wait_until(lambda: all(one.conversation.refused_out == 1 for one in machines), WAIT_SECONDS)
+        assert [view.refused for view in anna.status().rooms] == [1]
         await here.send("not for the phone")
         await hears(there, "not for the phone")
         assert [message.text for message in here.history()] == ["while I may", "not for the phone"]
