@@ -142,7 +142,9 @@ class DhtClient:
         waiting: asyncio.Future[DhtReply | None] = asyncio.get_running_loop().create_future()
         self._waiting[name] = waiting
         try:
-            reply = await asyncio.wait_for(waiting, ANSWER_SECONDS)
+            # Not `wait_for`: an answer (or `close`) and a cancellation at once, and that one loses the cancellation.
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reply = await waiting
         except TimeoutError:
             reply = None
         finally:

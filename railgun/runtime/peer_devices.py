@@ -162,7 +162,9 @@ class PeerDevices:
             if self._work:
                 continue
             try:
-                await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS if not asks else 1.0)
+                # Not `wait_for`: woken and cancelled at once, as on closing, that one loses the cancellation.
+                async with asyncio.timeout(LOOK_SECONDS if not asks else 1.0):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
