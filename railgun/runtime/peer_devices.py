@@ -34,6 +34,8 @@ from railgun.wire.invites import Invite, format_invite, parse_invite
 from railgun.wire.roster import InviteEntry
 
 LOOK_SECONDS = 15.0
+ASK_SECONDS = 3.0
+"""A command that is done sooner has no rooms to wait for."""
 
 log = Log("devices")
 
@@ -149,12 +151,12 @@ class PeerDevices:
 
     async def run(self) -> None:
         """What was told to do, and now and then a look at which rooms other devices lack."""
-        asks = True
+        asks, began = True, self._state.clock.monotonic()
         while self._state.closing is None:
             while self._work:
                 self._work.popleft()()
             if self._is_in_own_room() and self._state.machine.connector.relays:
-                if asks:
+                if asks and self._state.clock.monotonic() >= began + ASK_SECONDS:
                     self._say([], asks=True)
                     asks = False
                 self._tell()

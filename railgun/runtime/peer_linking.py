@@ -133,8 +133,8 @@ class DeviceLinking:
             raise UsageError(
                 f"this link is for another network (id {link.network.hex()[:16]}): give its --network FILE"
             )
-        if load_root(state.store) is not None and state.machine.rooms:
-            raise UsageError("this profile is in rooms of its own: link a new one, made by `railgun init`")
+        if state.machine.rooms:
+            raise UsageError("this profile is in rooms already: link a new one, made by `railgun init`")
         record, identity = state.tools.prekey, state.identity
         if record is None:
             raise UsageError("this profile has no prekey yet: try again in a moment")
