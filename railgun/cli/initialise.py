@@ -32,7 +32,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--name",
         metavar="NAME",
-        help="what this device calls itself in its own output, up to 64 characters; others see its key",
+        help="how the people in your rooms see you, up to 64 characters; without one they see the start of this "
+        "device's key",
     )
     parser.add_argument(
         "--no-passphrase",

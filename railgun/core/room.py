@@ -29,11 +29,11 @@ from railgun.core.roster_doubts import RosterDoubts
 from railgun.core.roster_state import RosterState
 from railgun.core.send_keys import SendKeys
 from railgun.crypto.epoch import EpochKeys
-from railgun.errors import UsageError
+from railgun.errors import NotMember, UsageError
 from railgun.types import DeviceKey, RoomId, SizeClass
 from railgun.wire.content import Content
 from railgun.wire.envelope import Inner
-from railgun.wire.roster import LaterEntry, LeaveEntry, PrekeyRecord, RemoveEntry
+from railgun.wire.roster import LaterEntry, LeaveEntry, NameEntry, PrekeyRecord, RemoveEntry
 
 __all__ = ["MemberRoom", "RoomTools"]
 
@@ -61,6 +61,7 @@ class MemberRoom:
             self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts
         )
         self._forget_at = 0.0
+        self._name_again_at = 0.0
 
     def use_tools(self, tools: RoomTools) -> None:
         """The same device with other prekeys: after a new one was made, and once an old one's secret is dropped.
@@ -68,6 +69,7 @@ class MemberRoom:
         `next_deadlines` then asks for the room to be told, if it has to be.
         """
         self._telling.tools = tools
+        self._name_again_at = 0.0
         self.conversation.use_device(tools.me)
         self._host.use_device(tools.me)
         self._upkeep.use_device(tools.me)
@@ -195,6 +197,7 @@ class MemberRoom:
             ("keys", self.conversation.next_key_request_at()),
             ("lobby", self._host.next_due()),
             ("files", self.files.next_due()),
+            ("name", self._name_due_at(state, now, wall)),
         ):
             if at is not None:
                 found[name] = at
@@ -219,8 +222,8 @@ class MemberRoom:
                 return self._admit(
                     self._host.due(self.roster, self.generations, start, self.tools.entropy, now, wall), wall
                 )
-            case "files":
-                return self.files.due(now, wall)
+            case "files" | "name":
+                return self.files.due(now, wall) if name == "files" else self._tell_name(now, wall)
             case "forget":
                 self._forget_at = now + FORGET_SECONDS
                 oldest = start - self.tools.network.epoch_seconds
@@ -242,6 +245,23 @@ class MemberRoom:
                 return self.prekeys.tell(now, wall)
             case _:
                 return self._generation_due(name, state, start, now, wall)
+
+    def _name_due_at(self, state: RosterState, now: float, wall: float) -> float | None:
+        """Now, where the others do not know our name and can be told."""
+        own = self.tools.me.device
+        if state.member(own) is None or dict(state.names).get(own, "") == self.tools.name:
+            return None
+        return max(now, self._name_again_at) if self._telling.sending(state, wall) is not None else None
+
+    def _tell_name(self, now: float, wall: float) -> RoomOutcome:
+        self._name_again_at = now + FORGET_SECONDS  # it may not be taken: as many entries as may be
+        own, name = self.tools.me.device, self.tools.name
+        try:
+            return self.file(
+                lambda number, previous: NameEntry(self.room_id, own, number, previous, int(wall), name), wall
+            )
+        except (NotMember, UsageError):
+            return RoomOutcome()
 
     def _generation_due(self, name: str, state: RosterState, start: int, now: float, wall: float) -> RoomOutcome:
         match name:

@@ -35,7 +35,7 @@ class RoomTools:
     """What all rooms of one device share.
 
     ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest bundle; None where its account has none yet.
-    ``file_bytes_max``: larger files are neither sent nor collected.
+    ``file_bytes_max``: larger files are neither sent nor collected. ``name``: how this device wants to be shown.
     """
 
     me: OwnDevice
@@ -45,6 +45,7 @@ class RoomTools:
     pickle_key: bytes = field(repr=False)
     prekey: PrekeyRecord | None = None
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from railgun.wire.roster import (
     InviteEntry,
     LaterEntry,
     LeaveEntry,
+    NameEntry,
     PrekeyRecord,
     Removal,
     RemoveEntry,
@@ -385,7 +386,7 @@ class Roster:
 
     def _check_right(self, entry: LaterEntry) -> None:
         state = self.state(entry.time // 86_400)
-        if isinstance(entry, LeaveEntry) or entry.author in state.admins:
+        if isinstance(entry, (LeaveEntry, NameEntry)) or entry.author in state.admins:
             return
         if isinstance(entry, InviteEntry) and not state.settings.closed:
             return

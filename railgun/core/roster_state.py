@@ -23,6 +23,7 @@ from railgun.wire.roster import (
     CreateEntry,
     InviteEntry,
     LeaveEntry,
+    NameEntry,
     RemoveEntry,
     RoomSettings,
     SettingsEntry,
@@ -106,6 +107,8 @@ class RosterState:
     generations: tuple[GenerationState, ...]
     forks: tuple[Fork, ...]
     revoked: tuple[DeviceKey, ...] = ()
+    names: tuple[tuple[DeviceKey, str], ...] = ()
+    """How devices want to be shown, as they said it: safe nowhere, and no proof of anything. By device."""
 
     @property
     def out(self) -> tuple[DeviceKey, ...]:
@@ -189,6 +192,7 @@ def resolve(room: RoomId, creation: StoredEntry, tree: Tree) -> Resolved:
         generations=_generations(creation, standing),
         forks=_forks(tree, standing.pins),
         revoked=tuple(sorted(standing.revoked)),
+        names=_names(tree, standing),
     )
     return Resolved(first, standing, state)
 
@@ -352,6 +356,15 @@ def _added(stored: StoredEntry) -> DeviceKey:
     if not isinstance(stored.entry, AddEntry):
         raise ValueError("only add entries are grants")
     return stored.entry.device
+
+
+def _names(tree: Tree, standing: Standing) -> tuple[tuple[DeviceKey, str], ...]:
+    found = []
+    for author in sorted(tree):
+        said = [stored.entry.name for stored in standing.chains.of(author) if isinstance(stored.entry, NameEntry)]
+        if said and said[-1]:
+            found.append((author, said[-1]))
+    return tuple(found)
 
 
 def _left(devices: Iterable[DeviceKey], standing: Standing) -> tuple[DeviceKey, ...]:

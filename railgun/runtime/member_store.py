@@ -22,7 +22,7 @@ from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.crypto.network_ids import network_content, read_network
 from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
-from railgun.limits import FILE_BYTES_DEFAULT_MAX
+from railgun.limits import DEVICE_NAME_BYTES_MAX, FILE_BYTES_DEFAULT_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Entropy, Store, Write
 from railgun.runtime.identity import MemberIdentity
@@ -101,6 +101,7 @@ def room_tools(
         pickle_key=identity.pickle_key,
         prekey=prekey_record(identity.prekeys, device, seed, account.fallback_key, sessions),
         file_bytes_max=file_bytes_max,
+        name=identity.name.encode()[:DEVICE_NAME_BYTES_MAX].decode(errors="ignore"),
     )
 
 

@@ -17,9 +17,11 @@ from railgun.core.room_notifications import RoomJoined
 from railgun.core.room_port import RoomOutcome
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.core.roster import create_roster
+from railgun.core.roster_state import RosterState
 from railgun.crypto.network_ids import network_id
 from railgun.errors import DiscoveryError, NotMember, RailGunError, UsageError
 from railgun.limits import ROOMS_MAX
+from railgun.runtime.display_names import RoomNames
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import forget_room_writes, load_member, load_rooms
 from railgun.runtime.peer_state import PeerState
@@ -244,5 +246,11 @@ class PeerRooms:
     def _serve(self, room_id: RoomId) -> None:
         state = self._state
         own = state.identity
-        self._mail[room_id] = RoomMail(room_id, state.profile.store.message_log, own.device_key, own.name)
+
+        def roster_state() -> RosterState | None:
+            room = state.machine.rooms.get(room_id)
+            return room.state(state.wall()) if isinstance(room, MemberRoom) else None
+
+        names = RoomNames(roster_state, own.device_key, lambda: state.identity.name)
+        self._mail[room_id] = RoomMail(room_id, state.profile.store.message_log, own.device_key, names)
         self.epochs_seen.setdefault(room_id, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -30,6 +30,9 @@ READ_AHEAD = 32
 OUT = "this device is no longer a member of the room"
 
 
+Names = Callable[[], Mapping[DeviceKey, str]]
+
+
 @dataclass(slots=True)
 class _Sending:
     began_at: float
@@ -47,10 +50,11 @@ class _Sending:
 class RoomMail:
     """One room's. Made by `Peer`; it ends by `close`, or for sends and readers by the removal of this device."""
 
-    def __init__(self, room_id: RoomId, message_log: MessageLog, own: DeviceKey, own_name: str) -> None:
+    def __init__(self, room_id: RoomId, message_log: MessageLog, own: DeviceKey, names: Names) -> None:
+        """``names``: how the room's devices are shown, as of the moment that it is called."""
         self.room_id = room_id
         self.own = own
-        self._own_name = own_name
+        self._names = names
         self._log = message_log
         self._arrived = asyncio.Event()
         self._settled_some = asyncio.Event()
@@ -67,7 +71,7 @@ class RoomMail:
 
     def name_of(self, device: DeviceKey) -> str:
         """How to show a device."""
-        return self._own_name if device == self.own and self._own_name else short_name(device)
+        return self._names().get(device) or short_name(device)
 
     # --- from the driver ------------------------------------------------------------------------
 

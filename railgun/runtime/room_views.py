@@ -50,7 +50,8 @@ class Message:
 
     Attributes:
         message_id: 16 bytes, the same at every member.
-        author: the device's key, 32 bytes. author_name: how to show it.
+        author: the device's key, 32 bytes. author_name: how to show it, as of now: one line, without what
+            steers a terminal or hides; with the start of the key where names look alike. It proves nothing.
         kind: ``text``, ``reply``, ``reaction``, ``edit``, ``delete``, ``file``, or ``unsupported`` by this version.
         text: what is to be shown: of a reaction the emoji, of a file its name. Written by someone else: escape what
             your terminal or page would take for more than text.
@@ -84,7 +85,8 @@ class Typing:
 class MemberView:
     """One member's device. Keys have 32 bytes; ``root_key`` is the person's, the same for all of its devices.
 
-    ``is_verified``: on this device somebody has said that the safety numbers with that person agree."""
+    ``name`` is as `Message.author_name`. ``is_verified``: on this device somebody has said that the safety numbers with
+    that person agree."""
 
     device_key: DeviceKey
     root_key: RootKey

@@ -18,6 +18,7 @@ from railgun.limits import (
     COMMITTEE_DEFAULT,
     COMMITTEE_MAX,
     COMMITTEE_MIN,
+    DEVICE_NAME_BYTES_MAX,
     INVITE_USES_MAX,
     ROOM_DEVICES_MAX,
     ROOM_NAME_BYTES_MAX,
@@ -246,8 +247,15 @@ class RevokeEntry(_Chained):
     targets: Annotated[tuple[Removal, ...], Array(Nested(Removal), ROSTER_REMOVALS_PER_ENTRY_MAX, 1)]
 
 
+@dataclass(frozen=True)
+class NameEntry(_Chained):
+    """How the author's device wants to be shown; empty for no name. Of several the last counts. It proves nothing."""
+
+    name: Annotated[str, Text(DEVICE_NAME_BYTES_MAX)]
+
+
 LaterEntry: TypeAlias = (
-    AddEntry | RemoveEntry | InviteEntry | SettingsEntry | LeaveEntry | GenerationEntry | RevokeEntry
+    AddEntry | RemoveEntry | InviteEntry | SettingsEntry | LeaveEntry | GenerationEntry | RevokeEntry | NameEntry
 )
 Entry: TypeAlias = CreateEntry | LaterEntry
 
@@ -261,6 +269,7 @@ ENTRIES: Final[Codec[Entry]] = Codec(
         6: LeaveEntry,
         7: GenerationEntry,
         8: RevokeEntry,
+        9: NameEntry,
     },
     bytes_max=ROSTER_ENTRY_BYTES_MAX - 128,
 )

@@ -38,7 +38,7 @@ async def line_of(process: asyncio.subprocess.Process) -> str:
 
 async def says_back(room: Room, text: str) -> None:
     await room.send(text)
-    await hears(room, f"{room._peer.identity.device_key.hex()[:8]} said: {text}")
+    await hears(room, f"anna said: {text}")
 
 
 @pytest.mark.processes
@@ -59,7 +59,7 @@ async def test_the_echo_bot_joins_answers_and_takes_up_again_what_it_was_told_me
         await room.send("while you were away")
         process = await start(net.profile("bot"))
         assert await line_of(process) == "ready"
-        await hears(room, f"{anna.identity.device_key.hex()[:8]} said: while you were away")
+        await hears(room, "anna said: while you were away")
         await says_back(room, "welcome back")
         process.send_signal(signal.SIGINT)
         _, errors = await process.communicate()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from railgun import Peer, SizeClass
-from railgun.core import publisher, tag_visits
+from railgun.core import gossip, publisher, tag_visits
 from railgun.links.dialler import DialPath
 from railgun.links.sctp_send import CHUNK_BYTES
 from railgun.wire.frames import FRAMES, Publish
@@ -85,6 +85,8 @@ def tap(monkeypatch: pytest.MonkeyPatch) -> Tap:
     monkeypatch.setattr(DialPath, "transmit", tapped_transmit)
     monkeypatch.setattr(FrameEncoder, "encode", tapped_encode)
     monkeypatch.setattr(tag_visits, "AUDIT_SECONDS", 1e6)
+    # A comparison of directories that is due just then shares a message with what is said, whatever its length.
+    monkeypatch.setattr(gossip, "GOSSIP_SECONDS", 1e6)
     for name in ("REPUBLISH_SECONDS", "REPUBLISH_SECONDS_MAX", "WHOLE_TO_SECOND_SECONDS"):
         monkeypatch.setattr(publisher, name, 60.0)
     return found

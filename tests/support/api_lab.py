@@ -82,6 +82,7 @@ class Lab:
             await asyncio.gather(*(peer.join(link) for peer in peers[1:]))
         for peer in peers:
             await settled(peer, room, len(peers))
+            await knows_names(peer, room, len(peers))
         return [peer.room(room.room_id) for peer in peers]
 
     async def aclose(self) -> None:
@@ -99,6 +100,15 @@ async def settled(peer: Peer, room: Room, members: int) -> None:
         return bool(found) and found[0].members == members and len(found[0].attached) > 0
 
     assert await peer.wait_until(done, WAIT_SECONDS), peer.status()
+
+
+async def knows_names(peer: Peer, room: Room, members: int) -> None:
+    """Until so many members have told the room their names, which they do once they are in."""
+
+    def done() -> bool:
+        return len(peer.member_room(room.room_id).state(peer.wall()).names) == members
+
+    assert await peer.wait_until(done, WAIT_SECONDS), room.members()
 
 
 async def texts_of(room: Room, count: int, timeout_seconds: float = WAIT_SECONDS) -> list[str]:

@@ -151,7 +151,15 @@ def member_lines(members: Sequence[MemberView]) -> list[str]:
     """Who is here."""
     lines = [f"{len(members)} {'device is' if len(members) == 1 else 'devices are'} in the room:"]
     for member in members:
-        marks = [word for word, holds in (("admin", member.is_admin), ("this device", member.is_self)) if holds]
+        marks = [
+            word
+            for word, holds in (
+                ("verified", member.is_verified),
+                ("admin", member.is_admin),
+                ("this device", member.is_self),
+            )
+            if holds
+        ]
         shown = f"{member.device_key.hex()[:KEY_DIGITS]}  {name_line(member.name)}"
         lines.append(f"{shown}  ({', '.join(marks)})" if marks else shown)
     return lines

@@ -1,0 +1,28 @@
+"""What the people of a room see of each other's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from railgun import Peer, Room
+from tests.support.api_lab import WAIT_SECONDS, lab
+
+
+async def sees(peer: Peer, room: Room, names: set[str]) -> None:
+    assert await peer.wait_until(lambda: {m.name for m in room.members()} == names, WAIT_SECONDS), room.members()
+
+
+async def test_members_see_each_others_names_also_after_a_restart(tmp_path: Path) -> None:
+    async with lab(tmp_path) as here:
+        ada, bob = await here.connect("Ada"), await here.connect("Bob")
+        ours, theirs = await here.room_of(ada, bob)
+        await sees(ada, ours, {"Ada", "Bob"})
+        await sees(bob, theirs, {"Ada", "Bob"})
+        await theirs.send("hello")
+        message = await anext(ours.messages())
+        assert (message.text, message.author_name) == ("hello", "Bob")
+        await ada.aclose()
+        ada = await here.connect("Ada")
+        again = ada.room(ours.room_id)
+        assert {member.name for member in again.members()} == {"Ada", "Bob"}
+        assert [message.author_name for message in again.history()] == ["Bob"]
