@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -28,11 +29,17 @@ from railgun.dht.records import read_record
 from railgun.dht.state import decode_state, encode_state
 from railgun.errors import CryptoError, MalformedInput, RefusalCode
 from railgun.limits import DHT_DATAGRAM_BYTES_MAX, DHT_ITEMS_MAX
+from railgun.types import NodeKey
 from railgun.wire import cbor
 from railgun.wire.dht_frames import DhtDeclined, DhtFind, DhtFound, DhtHeld, DhtPut
 from railgun.wire.frames import FRAMES
 from railgun.wire.tag_payloads import COMMITTEE_CHANGES, TRAVERSAL_HINTS, CommitteeChange, TraversalHints
 from tests.unit.dht.support import WALL, Attacker, Lab, address_of, in_lab, record_of
+
+
+def nodes(keys: Iterable[bytes]) -> tuple[NodeKey, ...]:
+    return tuple(NodeKey(key) for key in keys)
+
 
 IDS = st.binary(min_size=20, max_size=20)
 CONTACTS = st.lists(st.binary(min_size=38, max_size=50), max_size=12).map(tuple)
@@ -62,7 +69,7 @@ REPLY = st.one_of(
 )
 SEATS = st.lists(st.binary(min_size=32, max_size=32), max_size=16, unique=True).map(tuple)
 ADDRESSES = st.lists(st.sampled_from([6, 18]).flatmap(lambda size: st.binary(min_size=size, max_size=size)), max_size=8)
-COMMITTEE = SEATS.map(lambda seats: CommitteeChange(1_700_000_400, seats, seats[:7]))
+COMMITTEE = SEATS.map(lambda seats: CommitteeChange(1_700_000_400, nodes(seats), nodes(seats[:7])))
 HINTS = st.builds(TraversalHints, ADDRESSES.map(tuple), ADDRESSES.map(tuple))
 CODECS: list[tuple[Any, Any]] = [
     (REQUESTS, REQUEST),
