@@ -31,7 +31,8 @@ def add(subparsers: Any) -> None:
         subparsers,
         "status",
         run,
-        "Show this device's network, links, clock and rooms, who serves each room now, and relays that it avoids.",
+        "Show this device's network, links, clock and rooms, who serves each room now, and relays that it avoids; on "
+        "the profile of a relay that runs, its links and its part of the DHT.",
     )
     parser.add_argument(
         "--wait-seconds",

@@ -33,7 +33,7 @@ from railgun.runtime.peer_prekeys import PrekeyKeeper
 from railgun.runtime.peer_records import PeerRecords
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
-from railgun.runtime.profile import Profile, open_profile
+from railgun.runtime.profile import Profile, ProfileKind, open_profile
 from railgun.runtime.remembered import (
     REMEMBER_SECONDS,
     RememberedRelay,
@@ -360,6 +360,10 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     opened = open_profile(Path(profile), entropy, passphrase=passphrase, key_file=key_file)
     try:
+        if opened.kind is ProfileKind.RELAY:
+            raise UsageError(
+                "this profile is a relay's: start it with `railgun node`, and `railgun status` shows what it does"
+            )
         identity = load_identity(opened.store)
         kept = load_network(opened.store)
         if network is not None and kept is not None and network != kept:

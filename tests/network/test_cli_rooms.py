@@ -191,6 +191,7 @@ def test_relays_start_and_stop(lab: Lab) -> None:
     assert (status["node"], status["dht"]["contacts"]) == (started["node"], 0)
     assert "0 contacts, 0 records" in lab("--profile", "relay0", "status").out
     assert "a relay's" in lab("--profile", "relay0", "room", "list").complaint
+    assert "start it with `railgun node`" in lab("--profile", "other", "status").complaint
     ended = running.end(signal.SIGINT)
     assert (ended.status, ended.out, "Traceback" in ended.err) == (130, "", False)
 
