@@ -21,7 +21,8 @@ from railgun.core.group_sessions import OUTBOUND, SEEN
 from railgun.core.persistence import Write
 from railgun.core.relay import RelayMachine
 from railgun.core.room import MemberRoom
-from railgun.core.room_port import RoomOutcome
+from railgun.core.room_port import RoomOutcome, TagPlan
+from railgun.core.roster import Roster
 from railgun.core.tag_client import TagClient
 from railgun.errors import RefusalCode
 from railgun.types import PeerKey
@@ -150,7 +151,7 @@ def _not_what_was_seen(write: Write, before: set[bytes]) -> bool:
 
 class _OutboxNotResumed(Break):
     def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
-        _plant(room, "resume", lambda: RoomOutcome(plan_changed=True))
+        _plant(room, "resume", lambda wall: RoomOutcome(plan_changed=True))
 
 
 class _ForgedReceiptAccepted(_TagBreak):
@@ -172,8 +173,12 @@ class _DigestGapIgnored(_TagBreak):
 
 
 class _RetransmissionStoppedEarly(_TagBreak):
+    """What has left once is never published again, neither here nor in the next epoch."""
+
     def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
         _plant(tag.publisher, "due", _empty_list)
+        _plant(tag.publisher, "publish_directly", _nothing)
+        _plant(tag.publisher, "take_unsettled", _empty_list)
 
 
 class _UnsettledForgotten(Break):
@@ -182,9 +187,16 @@ class _UnsettledForgotten(Break):
         _plant(room, "seal_again", lambda reference, wall: RoomOutcome())
 
 
-class _WrongOverlap(_TagBreak):
-    def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
-        client.agenda.set(("last", tag.tag), client.clock.monotonic(tag.window.end))
+class _WrongOverlap(Break):
+    """The overlap is taken before the boundary instead of after it: members leave while others still speak."""
+
+    def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
+        plans, length, overlap = room.tag_plans, client.network.epoch_seconds, client.network.overlap_seconds
+
+        def too_early(start: int, wall: float) -> list[TagPlan]:
+            return plans(start, wall) if start - overlap <= wall < start + length - overlap else []
+
+        _plant(room, "tag_plans", too_early)
 
 
 class _StaleDirectory(Break):
@@ -199,12 +211,6 @@ class _StaleDirectory(Break):
                 received(*arguments)
 
         _plant(client.directory, "frame_received", deaf)
-
-
-class _HiddenNeverAudited(_TagBreak):
-    def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
-        _plant(tag.visits, "audit_one", _nothing)
-        _plant(tag, "last_digests", lambda now, out: now + 1.0)
 
 
 class _NoticeTrusted(Break):
@@ -235,52 +241,29 @@ class _RemovedKeepsKey(Break):
 
     def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
         first: list[Any] = []
-        state = room.state
+        roster, state = room.roster, room.roster.state
 
-        def as_it_was(wall: float) -> Any:
+        def as_it_was(day: int) -> Any:
             if not first:
-                first.append(state(wall))
+                first.append(state(day))
             return first[0]
 
         for name in ("send", "tag_plans", "sending_keys", "envelope_opened", "receipts_grew", "seal_again"):
-            setattr(room, name, partial(_under, room, as_it_was, getattr(room, name)))
+            _plant(room, name, partial(_under, roster, as_it_was, getattr(room, name)))
 
 
-def _under(
-    room: MemberRoom, state: Callable[[float], Any], call: Callable[..., Any], *arguments: Any, **named: Any
-) -> Any:
+def _under(roster: Roster, state: Callable[[int], Any], call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Call with another idea of who is in the room."""
-    _plant(room, "state", state)
+    _plant(roster, "state", state)
     try:
         return call(*arguments, **named)
     finally:
-        del room.state
+        del roster.state
 
 
 class _TagsNeverClosed(Break):
     def alter_relay(self, relay: RelayMachine) -> None:
         _plant(relay.tags, "close", _nothing)
-
-
-class _KeptTooShort(Break):
-    def alter_relay(self, relay: RelayMachine) -> None:
-        tags, open_tag = relay.tags, relay.tags.open
-
-        def open_briefly(descriptor: Any, opener: Any, now: float, out: Effects) -> Any:
-            seat = open_tag(descriptor, opener, now, out)
-            relay.agenda.set(("tag-end", seat.tag), now + seat.window.end - relay.clock.wall(now))
-            return seat
-
-        due = tags.due
-
-        def close_at_once(word: str, tag: Any, now: float, out: Effects) -> None:
-            if word == "tag-end":
-                tags.close(tag)
-            else:
-                due(word, tag, now, out)
-
-        _plant(tags, "open", open_briefly)
-        _plant(tags, "due", close_at_once)
 
 
 NO_BREAK: Final = Break()
@@ -296,11 +279,9 @@ BREAKS: Final[dict[str, Break]] = {
     "unsettled-forgotten": _UnsettledForgotten(),
     "wrong-overlap": _WrongOverlap(),
     "stale-directory": _StaleDirectory(),
-    "hidden-never-audited": _HiddenNeverAudited(),
     "notice-trusted": _NoticeTrusted(),
     "boundary-off-by-one": _BoundaryOffByOne(),
     "removed-keeps-key": _RemovedKeepsKey(),
     "tags-never-closed": _TagsNeverClosed(),
-    "kept-too-short": _KeptTooShort(),
 }
 """By the names that `--break` takes."""

@@ -73,7 +73,7 @@ class LyingRelay:
     # --- what comes in ------------------------------------------------------------------------
 
     def _swallows(self, peer: PeerKey, frame: Frame, out: Effects) -> bool:
-        """Take an envelope and never keep it; perhaps sign for it all the same."""
+        """Take an envelope and never keep it, so that no number of ours shows it; perhaps sign for it all the same."""
         if not isinstance(frame, (Publish, SeatPush)):
             return False
         try:
@@ -82,9 +82,10 @@ class LyingRelay:
             return False  # another liar's work
         if "forges" in self._lies and isinstance(frame, Publish):
             self._sign_for_others(peer, parsed.tag, item, out)
-        if "drops" not in self._lies or not self._picks(item):
+        hides = "hides" in self._lies and _is_hidden(item)
+        if not hides and not ("drops" in self._lies and self._picks(item)):
             return False
-        if "forges" in self._lies and parsed.tag in self.relay.seats:
+        if {"forges", "hides"} & self._lies and parsed.tag in self.relay.seats:
             signature = sign_receipt(self._signing_key, parsed.tag, (item,), self.relay.node_key)
             out.append(SendFrame((peer,), Receipt(parsed.tag, (item,), self.relay.node_key, signature)))
         return True
@@ -97,19 +98,13 @@ class LyingRelay:
                 out.append(SendFrame((peer,), Receipt(tag, (item,), other, signature)))
 
     def _picks(self, item: EnvelopeId) -> bool:
-        """Half of all envelopes, always the same."""
-        return (item[0] ^ self._salt[0]) & 1 == 0
+        """Half of all envelopes, always the same, and another half than most other liars'."""
+        return (item[self._salt[0] % len(item)] ^ self._salt[1]) & 1 == 0
 
     # --- what goes out ------------------------------------------------------------------------
 
     def _send(self, effect: SendFrame, now: float, out: Effects) -> None:
-        if "hides" in self._lies:
-            shown = self._hide(effect)
-        elif "equivocates" in self._lies:
-            shown = self._tell_some_another_thing(effect)
-        else:
-            shown = [effect]
-        for item in shown:
+        for item in self._tell_some_another_thing(effect) if "equivocates" in self._lies else [effect]:
             self._pass_on(item, now, out)
 
     def _pass_on(self, effect: SendFrame, now: float, out: Effects) -> None:
@@ -125,27 +120,11 @@ class LyingRelay:
             return
         out.append(effect)
 
-    def _hide(self, effect: SendFrame) -> list[SendFrame]:
-        """Bodies of hidden envelopes never leave, and ids stand in for theirs that were named before."""
-        frame = effect.frame
-        if isinstance(frame, BODIES):
-            return [] if self._picks(envelope_id(frame.envelope)) else [effect]
-        if isinstance(frame, SeatExchange):
-            ids = tuple(item for item in frame.ids if not self._picks(item))
-            return [SendFrame(effect.peers, replace(frame, ids=ids))]
-        if isinstance(frame, Digest):
-            shown = [item for item in frame.ids if not self._picks(item)]
-            if not shown:
-                return []
-            ids = tuple(shown[0] if self._picks(item) else item for item in frame.ids)
-            return [SendFrame(effect.peers, replace(frame, ids=ids))]
-        return [effect]
-
     def _tell_some_another_thing(self, effect: SendFrame) -> list[SendFrame]:
         """Half of the peers hear of envelopes that do not exist, in place of half of those that do."""
         if not isinstance(effect.frame, (Digest, SeatExchange, Deliver)):
             return [effect]
-        fooled = tuple(peer for peer in effect.peers if (peer[0] ^ self._salt[1]) & 1)
+        fooled = tuple(peer for peer in effect.peers if (peer[0] ^ self._salt[2]) & 1)
         others = tuple(peer for peer in effect.peers if peer not in fooled)
         shown = [SendFrame(others, effect.frame)] if others else []
         if fooled and isinstance(effect.frame, (Digest, SeatExchange)):
@@ -166,3 +145,8 @@ class LyingRelay:
             others = [key for key in seat.seat_keys if key != self.relay.node_key]
             if others and seat.subscribers.peers:
                 out.append(SendFrame(seat.subscribers.peers, SeatDown(tag, self._dice.choice(others))))
+
+
+def _is_hidden(item: EnvelopeId) -> bool:
+    """Whoever hides envelopes hides the same half as all others who do: together they can."""
+    return item[-1] & 1 == 0

@@ -18,10 +18,14 @@ from railgun.core.effects import Effect
 from railgun.core.events import ClockRead, Event
 from railgun.core.generations import Generations, OwnDevice, first_generation
 from railgun.core.persistence import Write
+from railgun.core.reputation import KEY_PREFIX, Reputation
+from railgun.core.reputation import TABLE as REPUTATION
 from railgun.core.room import MemberRoom
 from railgun.core.room_telling import RoomTools
 from railgun.core.roster import Roster, create_roster
 from railgun.core.roster_entries import sign_prekey
+from railgun.core.seen_envelopes import TABLE as SEEN
+from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.crypto.deterministic_sessions import DeterministicSessions
 from railgun.crypto.identity import device_identity, issue_certificate, root_identity
 from railgun.network import NetworkParameters
@@ -159,12 +163,16 @@ class MemberMachine:
         planted: Break = NO_BREAK,
     ) -> None:
         self.person = person
+        rows = {table: sorted(kept.items()) for table, kept in disk.items()}
+        remembered = [(key, value) for key, value in rows.get(REPUTATION, []) if key.startswith(KEY_PREFIX)]
         self.client = build_client(
             network=person.tools.network,
             bootstrap=bootstrap,
             entropy=person.entropy,
             chooser=chooser,
             cover=CoverOptions(Cover.OFF),
+            reputation=Reputation(remembered),
+            seen=SeenEnvelopes(rows.get(SEEN, [])),
         )
         self.room = load_room(room, person, disk or room.rows)
         self.client.add_room(self.room, 0.0)

@@ -39,7 +39,11 @@ QUIET_SECONDS: Final = 4.0
 RECOVERY_SECONDS: Final = 12.0
 """After one relay's fault another waits for so long: relays keep nothing on disk, and what a majority has receipted is
 promised to outlive fewer deaths than that."""
+SOON_SECONDS: Final = 6.0
+"""While nothing strikes, a message is acknowledged within this, whatever liars do."""
 OUTAGE_SECONDS_MAX: Final = 10.0
+COMING_BACK_SECONDS: Final = 2.0
+"""What it takes a member to be attached again."""
 EPOCHS_SECONDS: Final = (10, 10, 12, 15, 15, 20, 20, 30, 45, 60)
 LIES: Final = ("drops", "delays", "corrupts", "replays", "hides", "forges", "equivocates")
 KINDS: Final = (
@@ -136,6 +140,21 @@ class SwarmPlan:
     @property
     def member_names(self) -> list[str]:
         return [f"member-{index}" for index in range(MEMBERS)]
+
+    @property
+    def away_seconds_max(self) -> float:
+        """How long a member may be away: what it misses it has from the seats, which forget an epoch after the overlap.
+        (Once members bring each other what they missed, this bound can go.)"""
+        return min(OUTAGE_SECONDS_MAX, max(0.5, 1.5 * self.network.overlap_seconds - COMING_BACK_SECONDS))
+
+    def is_calm(self, at_seconds: float) -> bool:
+        """Whether nothing strikes then or has struck so lately that somebody may not have recovered. Liars go on lying,
+        but honest seats alone are a majority."""
+        struck = [fault.at_seconds for fault in self.faults] + [pause.at_seconds for pause in self.pauses]
+        first, last = at_seconds - OUTAGE_SECONDS_MAX - RECOVERY_SECONDS, at_seconds + SOON_SECONDS
+        seats = min(self.committee_size, self.relays)
+        has_majority = seats - len(self.liars) > seats // 2
+        return has_majority and "loss" not in self.kinds and not any(first <= at <= last for at in struck)
 
     @property
     def majority_honest(self) -> int:
@@ -244,8 +263,9 @@ def _draw_outages(plan: SwarmPlan, dice: random.Random) -> None:
             plan.faults.append(Slow(at_seconds=at + 2 + 8 * dice.random(), nodes=(name,), service_seconds=0.0))
     relay_slots = _slots(plan, dice)
     if _strikes(plan, dice, "member_crash"):
-        for name in dice.sample(plan.member_names, dice.randint(1, 4)):
-            _crash(plan, dice, name, _when(plan, dice, OUTAGE_SECONDS_MAX), dice.choice((0.1, 1.0, OUTAGE_SECONDS_MAX)))
+        for name in dice.sample(plan.member_names, dice.randint(2, 5)):
+            down = plan.away_seconds_max * dice.choice((0.05, 0.3, 1.0))
+            _crash(plan, dice, name, _when(plan, dice, OUTAGE_SECONDS_MAX), down)
     if _may_lose_relays(plan) and _strikes(plan, dice, "relay_crash"):
         for _ in range(min(len(relay_slots), dice.randint(1, 3))):
             down = 0.1 + dice.random() * (OUTAGE_SECONDS_MAX - 0.1)
@@ -255,7 +275,8 @@ def _draw_outages(plan: SwarmPlan, dice: random.Random) -> None:
             is_relay = bool(relay_slots) and dice.random() < 0.5
             name = dice.choice(plan.relay_names if is_relay else plan.member_names)
             at = relay_slots.pop() if is_relay else _when(plan, dice, OUTAGE_SECONDS_MAX)
-            plan.pauses.append(Pause(at, name, 0.5 + dice.random() * (OUTAGE_SECONDS_MAX - 0.5)))
+            most = OUTAGE_SECONDS_MAX if is_relay else plan.away_seconds_max
+            plan.pauses.append(Pause(at, name, (0.05 + 0.95 * dice.random()) * most))
     for kind, one_way in (("partition", False), ("one_way_partition", True)):
         if relay_slots and _strikes(plan, dice, kind):
             _partition(plan, dice, relay_slots.pop(), one_way=one_way)
@@ -278,7 +299,7 @@ def _slots(plan: SwarmPlan, dice: random.Random) -> list[float]:
 
 def _crash(plan: SwarmPlan, dice: random.Random, name: str, at: float, down: float) -> None:
     links = dice.choice(list(LinksAfterCrash))
-    point = dice.choice(list(CrashPoint)) if name.startswith("member") else CrashPoint.NOW
+    point = dice.choice((*CrashPoint, CrashPoint.BEFORE_PERSIST)) if name.startswith("member") else CrashPoint.NOW
     plan.faults.append(Crash(at_seconds=at, nodes=(name,), links=links, point=point))
     plan.faults.append(Restart(at_seconds=at + down, nodes=(name,)))
 
@@ -287,7 +308,7 @@ def _partition(plan: SwarmPlan, dice: random.Random, at: float, *, one_way: bool
     names = [*plan.relay_names, *plan.member_names]
     dice.shuffle(names)
     cut = dice.choice((1, 2, len(names) // 3, len(names) // 2))
-    seconds = dice.choice((1.0, 3.0, OUTAGE_SECONDS_MAX)) * (0.5 + 0.5 * dice.random())
+    seconds = plan.away_seconds_max * dice.choice((0.1, 0.3, 1.0)) * (0.5 + 0.5 * dice.random())
     groups = (tuple(sorted(names[:cut])), tuple(sorted(names[cut:])))
     name = f"cut at {at:.1f} s"
     plan.faults.append(Partition(at_seconds=at, groups=groups, name=name, one_way=one_way))

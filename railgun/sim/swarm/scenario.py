@@ -59,6 +59,7 @@ DRAIN_SECONDS: Final = 45.0
 AFTERWARDS_SECONDS: Final = 4.0
 """What is doubled or left over would show by then."""
 SAY_AGAIN_SECONDS: Final = 0.5
+BEFORE_BOUNDARY_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class SwarmRun:
         self._add_members()
         self._plan_faults()
         for said in plan.said:
-            self.world.act(said.at_seconds, self._sayer(said))
+            self.world.act(self._said_at(said), self._sayer(said))
         for step in plan.steps:
             self.world.act(step.at_seconds, self._stepper(step))
 
@@ -209,6 +210,16 @@ class SwarmRun:
         return stop
 
     # --- what people do -----------------------------------------------------------------------
+
+    def _said_at(self, said: Said) -> float:
+        """Every tenth message is said just before a boundary of its room's epochs, when committees change hands."""
+        if said.number % 10:
+            return said.at_seconds
+        length, base = self.plan.network.epoch_seconds, self.plan.wall_base_seconds
+        offset = epoch_offset_seconds(self._room_of[f"member-{said.member}"].room_id, length)
+        boundary = base + said.at_seconds + (offset - base - said.at_seconds) % length
+        at = boundary - base - BEFORE_BOUNDARY_SECONDS * self._dice.random()
+        return at if at < self.plan.talk_until_seconds else said.at_seconds
 
     def _sayer(self, said: Said) -> Callable[[], None]:
         name = f"member-{said.member}"
@@ -362,7 +373,7 @@ class SwarmRun:
         self.violations += check_lost(ledger, kept_numbers(world, ledger, rooms))
         self.violations += check_twice(world, ledger, rooms)
         self.violations += check_readers(ledger)
-        self.violations += check_late(ledger)
+        self.violations += check_late(ledger, self.plan)
         self.violations += check_converged(world, ledger, rooms)
         self.violations += check_state(world, ledger, ROOMS, self._tags_a_room)
         self.violations += check_blame(world.nodes.values(), liars)
