@@ -404,6 +404,8 @@ LOBBY_COMMITTEE: Final = 5
 ROSTER_ASK_FIRST_SECONDS: Final = 10.0
 """After a start, before a member asks whether its roster is everyone's: what is under way has arrived by then."""
 ROSTER_ASK_AGAIN_SECONDS: Final = 3_600.0
+ROSTER_ASK_VOID_TIMES: Final = 3
+"""Questions of a device whose letting-in does not count, before it takes itself for put out."""
 ROSTER_ASK_DOUBT_SECONDS: Final = 60.0
 """After a question, before a doubt gives rise to another."""
 LOBBY_LINGER_SECONDS: Final = 1_800

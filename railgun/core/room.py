@@ -30,6 +30,7 @@ from railgun.core.roster_state import RosterState
 from railgun.core.send_keys import SendKeys
 from railgun.crypto.epoch import EpochKeys
 from railgun.errors import NotMember, UsageError
+from railgun.limits import ROSTER_ASK_VOID_TIMES
 from railgun.types import DeviceKey, RoomId, SizeClass
 from railgun.wire.content import Content
 from railgun.wire.envelope import Inner
@@ -57,6 +58,7 @@ class MemberRoom:
         self._catch_up = CatchUp(roster.room, tools.sessions)
         self.files = RoomFiles(self._telling)
         self._doubts = RosterDoubts()
+        self._void_asks = 0
         self._hearing = RoomHearing(
             self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts
         )
@@ -99,7 +101,7 @@ class MemberRoom:
     def tag_plans(self, start: int, wall: float) -> list[TagPlan]:
         """See `Room`."""
         state = self.state(wall)
-        if state.member(self.tools.me.device) is None:
+        if state.member(self.tools.me.device) is None and not state.is_void(self.tools.me.device):
             return []
         return member_plans(state, self.generations, start, wall)
 
@@ -202,6 +204,8 @@ class MemberRoom:
             if at is not None:
                 found[name] = at
         found["forget"] = max(self._forget_at, now)
+        if state.is_void(self.tools.me.device) and not self._void_asks:
+            self._doubts.arose(now)
         found["roster-ask"] = self._doubts.next_at(now)
         answer_at = self._catch_up.next_due()
         if answer_at is not None:
@@ -230,13 +234,7 @@ class MemberRoom:
                 writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(state, wall)]
                 return RoomOutcome(writes)
             case "roster-ask":
-                self._doubts.asked(now)
-                # Under every generation that we know: the others may no longer listen to the one we would send under.
-                is_in = state.member(self.tools.me.device) is not None
-                listening = self.generations.listening(state, start) if is_in else []
-                return RoomOutcome(
-                    requests=[self._catch_up.request(self.roster, self.tools.me, keys) for keys in listening]
-                )
+                return self._ask_roster(state, start, now)
             case "roster-answer":
                 answerer = Answerer(self.tools.me, self.tools.sessions, self.tools.entropy)
                 due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
@@ -273,6 +271,26 @@ class MemberRoom:
                 requests = self._upkeep.answers_due(state, start, self.roster.prekey, now)
                 return RoomOutcome(requests=requests)
         return RoomOutcome()
+
+    def _ask_roster(self, state: RosterState, start: int, now: float) -> RoomOutcome:
+        self._doubts.asked(now)
+        me = self.tools.me
+        outcome = RoomOutcome()
+        if state.is_void(me.device):
+            # The one who let us in was put out before that counted; whether somebody else has, others may know.
+            self._void_asks += 1
+            if self._void_asks < ROSTER_ASK_VOID_TIMES:
+                self._doubts.arose(now)
+            else:
+                outcome.add(self._telling.out_of_the_room())
+        elif state.member(me.device) is None:
+            return outcome
+        else:
+            self._void_asks = 0
+        # Under every generation that we know: the others may no longer listen to the one we would send under.
+        listening = self.generations.listening(state, start)
+        outcome.requests += [self._catch_up.request(self.roster, me, keys) for keys in listening]
+        return outcome
 
     def _admit(self, admissions: list[Admission], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()

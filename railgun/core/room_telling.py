@@ -225,10 +225,16 @@ class RoomTelling:
         """Tell the application, once also that we are out."""
         outcome = RoomOutcome(plan_changed=True)
         outcome.notifications.append(RosterChanged(self.roster.room, state.devices, forked))
-        if state.member(self.tools.me.device) is None and not self._told_removed:
-            self._told_removed = True
-            outcome.notifications.append(RemovedFromRoom(self.roster.room))
+        if self.tools.me.device in state.out:
+            outcome.add(self.out_of_the_room())
         return outcome
+
+    def out_of_the_room(self) -> RoomOutcome:
+        """Tell the application, once, that we are out."""
+        if self._told_removed:
+            return RoomOutcome()
+        self._told_removed = True
+        return RoomOutcome(notifications=[RemovedFromRoom(self.roster.room)], plan_changed=True)
 
     # --- receipts -----------------------------------------------------------------------------
 

@@ -115,6 +115,10 @@ class RosterState:
         """All who are out for good, whoever said so; ascending."""
         return tuple(sorted((*self.removed, *self.left, *self.revoked)))
 
+    def is_void(self, device: DeviceKey) -> bool:
+        """Neither in nor put out: what let it in does not count, or is not here. Another entry may let it in."""
+        return self.member(device) is None and device not in self.out
+
     def devices_of(self, root: RootKey) -> tuple[DeviceKey, ...]:
         """A person's devices that are in, ascending."""
         return tuple(member.device for member in self.members if member.root == root)

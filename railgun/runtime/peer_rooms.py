@@ -64,7 +64,7 @@ class PeerRooms:
             state.add(joining, RoomOutcome())
         for member in loaded.members:
             self._serve(member.room_id)
-            if member.state(state.wall()).member(state.identity.device_key) is None:
+            if state.identity.device_key in member.state(state.wall()).out:
                 self._mail[member.room_id].removed()
             state.add(member, member.resume(state.wall()))
 

@@ -244,6 +244,25 @@ FOUND: list[Steps] = [
         ("deliver", 8, 1),
         ("send", 0, 8),
     ],
+    # Who had let a device in was put out before anybody had heard of that; another member then let it in as well, but
+    # the device never learnt of it: it took itself for put out, and asked nobody.
+    [
+        ("send", 2, 2),
+        ("send", 6, 5),
+        ("send", 1, 5),
+        ("add device", 0, 0),
+        ("join", 1, 5),
+        ("join", 5, 2),
+        ("storm", 3, 9),
+        ("seconds", 9, 6),
+        ("send", 8, 3),
+        ("storm", 0, 1),
+        ("remove", 4, 5),
+        ("send", 2, 2),
+        ("leave", 5, 4),
+        ("send", 9, 1),
+        ("crash", 8, 6),
+    ],
 ]
 
 
