@@ -59,7 +59,13 @@ class DeviceCalls:
             "devices": self._list,
             "device_revoke": self._revoke,
             "verify": self._verify,
+            "name": self._name,
         }
+
+    async def _name(self, given: Given) -> Answer:
+        if given.has("name"):
+            self._peer.people.set_own_name(given.text("name"))
+        return {"name": self._peer.people.own_name}
 
     # --- linking ----------------------------------------------------------------------------------
 

@@ -81,6 +81,18 @@ def create_identity(entropy: Entropy, clock: Clock, sessions: Sessions, name: st
     )
 
 
+def checked_name(name: str) -> str:
+    """``name`` as a person may be called; empty for none. Raises UsageError."""
+    if len(name) > NAME_CHARACTERS_MAX or not (name.isprintable() or not name):
+        raise UsageError(f"a name has at most {NAME_CHARACTERS_MAX} printable characters")
+    return name
+
+
+def name_write(name: str) -> Write:
+    """Keep another name."""
+    return Write(TABLE, _NAME, name.encode())
+
+
 def create_member_profile(
     path: Path,
     entropy: Entropy,
@@ -91,9 +103,7 @@ def create_member_profile(
     key_file: Path | None = None,
 ) -> None:
     """A new profile with a new person in it. Raises as `create_profile`; UsageError for a name too long."""
-    if len(name) > NAME_CHARACTERS_MAX or not (name.isprintable() or not name):
-        raise UsageError(f"a name has at most {NAME_CHARACTERS_MAX} printable characters")
-    writes = create_identity(entropy, clock, VodozemacSessions(), name)
+    writes = create_identity(entropy, clock, VodozemacSessions(), checked_name(name))
     create_profile(path, ProfileKind.MEMBER, entropy, passphrase=passphrase, key_file=key_file, initial_writes=writes)
 
 

@@ -7,7 +7,10 @@ Spec: docs/spec/identities.md.
 from __future__ import annotations
 
 from railgun.core.effects import Persist
+from railgun.core.room import MemberRoom
+from railgun.core.room_port import RoomOutcome
 from railgun.core.verification import TABLE, Verification
+from railgun.runtime.identity import checked_name, name_write
 from railgun.runtime.peer_state import PeerState
 from railgun.types import RootKey
 
@@ -22,6 +25,28 @@ class PeerPeople:
         # Read anew: a device that is linked becomes another person's, and marks are about two people.
         identity = self._state.identity
         return Verification(identity.root_key, identity.pickle_key, self._state.store.load(TABLE))
+
+    @property
+    def own_name(self) -> str:
+        """How this device wants to be shown; empty where others see the start of its key."""
+        return self._state.identity.name
+
+    def set_own_name(self, name: str) -> None:
+        """Be shown so from now on: every room is told, now or once it can be.
+
+        Raises:
+            UsageError: more than 64 characters, or some that cannot be shown.
+            StoreError: the disk.
+        """
+        state = self._state
+        state.check_usable()
+        write = name_write(checked_name(name))
+        state.driver.act(lambda _: (None, [Persist((write,))]))
+        state.use_identity(name=name)
+        for room in list(state.machine.rooms.values()):
+            if isinstance(room, MemberRoom):
+                room.use_tools(state.tools)
+                state.apply(room, RoomOutcome())
 
     def safety_number(self, other: RootKey) -> str:
         """60 digits, the same at both people's devices: those who see the same have nobody between them."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from railgun import Peer, Room
+import pytest
+
+from railgun import Peer, Room, UsageError
 from tests.support.api_lab import WAIT_SECONDS, lab
 
 
@@ -21,8 +23,12 @@ async def test_members_see_each_others_names_also_after_a_restart(tmp_path: Path
         await theirs.send("hello")
         message = await anext(ours.messages())
         assert (message.text, message.author_name) == ("hello", "Bob")
+        bob.people.set_own_name("Bobby\N{SNOWMAN}")
+        await sees(ada, ours, {"Ada", "Bobby\N{SNOWMAN}"})
+        with pytest.raises(UsageError, match="printable"):
+            bob.people.set_own_name("Bob\x1b[31m")
         await ada.aclose()
         ada = await here.connect("Ada")
         again = ada.room(ours.room_id)
-        assert {member.name for member in again.members()} == {"Ada", "Bob"}
-        assert [message.author_name for message in again.history()] == ["Bob"]
+        assert {member.name for member in again.members()} == {"Ada", "Bobby\N{SNOWMAN}"}
+        assert [message.author_name for message in again.history()] == ["Bobby\N{SNOWMAN}"]
