@@ -26,6 +26,7 @@ class RosterDoubts:
     def __init__(self) -> None:
         self._ask_at: float | None = None
         self._not_before = 0.0
+        self._again_seconds = ROSTER_ASK_AGAIN_SECONDS
 
     def next_at(self, now: float) -> float:
         """When to ask."""
@@ -35,9 +36,12 @@ class RosterDoubts:
 
     def asked(self, now: float) -> None:
         """It is asked now."""
-        self._ask_at = now + ROSTER_ASK_AGAIN_SECONDS
+        self._ask_at = now + self._again_seconds
+        self._again_seconds = min(2 * self._again_seconds, ROSTER_ASK_AGAIN_SECONDS)
         self._not_before = now + ROSTER_ASK_DOUBT_SECONDS
 
     def arose(self, now: float) -> None:
         """Somebody spoke whom the roster does not know, or an entry came before those that it builds on."""
         self._ask_at = min(self.next_at(now), max(now, self._not_before))
+        # What lost the entry may lose the question, or the answer.
+        self._again_seconds = ROSTER_ASK_DOUBT_SECONDS

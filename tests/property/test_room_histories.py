@@ -263,6 +263,22 @@ FOUND: list[Steps] = [
         ("send", 9, 1),
         ("crash", 8, 6),
     ],
+    # A doubt was asked about in the storm: question or answer was lost, and the next question came an hour later.
+    [
+        ("join", 5, 7),
+        ("send", 5, 5),
+        ("join", 6, 8),
+        ("join", 9, 2),
+        ("deliver", 3, 7),
+        ("send", 2, 5),
+        ("storm", 1, 6),
+        ("send", 8, 4),
+        ("remove", 3, 2),
+        ("join", 3, 9),
+        ("deliver", 0, 4),
+        ("seconds", 4, 1),
+        ("send", 4, 3),
+    ],
 ]
 
 

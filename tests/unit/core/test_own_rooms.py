@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
 
 from railgun.core.own_rooms import OwnRooms, words
 from railgun.core.roster import Roster
@@ -97,11 +97,21 @@ def test_a_doubt_is_asked_about_at_once_but_not_often() -> None:
     doubts.arose(101.0)
     assert doubts.next_at(101.0) == 101.0
     doubts.asked(101.0)
-    assert doubts.next_at(101.0) == 101.0 + ROSTER_ASK_AGAIN_SECONDS
     doubts.arose(102.0)
     assert doubts.next_at(102.0) == 101.0 + ROSTER_ASK_DOUBT_SECONDS
-    doubts.arose(500.0)
-    assert doubts.next_at(500.0) == pytest.approx(101.0 + ROSTER_ASK_DOUBT_SECONDS)
+    # The question or its answer may be lost as well: it is asked again, ever more rarely.
+    asked = []
+    for _ in range(9):
+        asked.append(doubts.next_at(102.0))
+        doubts.asked(asked[-1])
+    between = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert between == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
+
+
+def test_without_a_doubt_it_is_asked_once_an_hour() -> None:
+    doubts = RosterDoubts()
+    doubts.asked(doubts.next_at(0.0))
+    assert doubts.next_at(0.0) == ROSTER_ASK_FIRST_SECONDS + ROSTER_ASK_AGAIN_SECONDS
 
 
 def test_an_entry_whose_predecessors_are_missing_shows() -> None:
