@@ -20,6 +20,7 @@ from railgun.sim.faults import (
     Fault,
     Heal,
     NetworkChange,
+    NodesFault,
     Partition,
     Restart,
     Slow,
@@ -131,6 +132,8 @@ class SwarmPlan:
     pauses: list[Pause] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    late: dict[str, float] = field(default_factory=dict)
+    """Relays that join while the rooms talk, and when."""
     kinds: set[str] = field(default_factory=set)
 
     @property
@@ -184,6 +187,7 @@ def draw_plan(seed: int, options: SwarmOptions) -> SwarmPlan:
     _draw_liars(plan, random.Random(f"railgun swarm liars {seed}"), options)
     _draw_outages(plan, random.Random(f"railgun swarm outages {seed}"))
     _draw_talk(plan, random.Random(f"railgun swarm talk {seed}"))
+    _draw_newcomers(plan, random.Random(f"railgun swarm newcomers {seed}"))
     return plan
 
 
@@ -325,6 +329,16 @@ def _draw_talk(plan: SwarmPlan, dice: random.Random) -> None:
         plan.steps.append(Step(_when(plan, dice), "remove", dice.randrange(ROOMS, MEMBERS)))
     if dice.random() < 0.4:
         plan.steps.append(Step(_when(plan, dice), "invite", dice.randrange(MEMBERS)))
+
+
+def _draw_newcomers(plan: SwarmPlan, dice: random.Random) -> None:
+    """Relays come while the rooms talk, and are seats from the next epoch but one. The first two are known to all."""
+    struck = {pause.node for pause in plan.pauses}
+    struck.update(name for fault in plan.faults if isinstance(fault, NodesFault) for name in fault.nodes)
+    spared = [name for name in plan.relay_names[2:] if name not in struck]
+    if dice.random() < 0.4:
+        for name in dice.sample(spared, min(2, len(spared), plan.relays - 4)):
+            plan.late[name] = _when(plan, dice, 10.0)
 
 
 def _when(plan: SwarmPlan, dice: random.Random, lasts_seconds: float = 0.0) -> float:
