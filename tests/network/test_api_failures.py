@@ -12,7 +12,7 @@ from railgun.core.effects import Notify, Persist
 from railgun.core.events import ClockRead
 from railgun.errors import ClosedLocally
 from railgun.ports import Write
-from railgun.runtime.driver import Driver
+from railgun.runtime.driver import EVENTS_PER_TURN_MAX, Driver
 from railgun.runtime.system import SystemClock
 from railgun.runtime.tasks import Supervisor
 from tests.support.api_lab import WAIT_SECONDS, lab, settled, texts, texts_of
@@ -168,7 +168,9 @@ async def test_calls_on_a_driver_that_stops_or_fails_are_answered() -> None:
             driver.stop()
         else:
             driver.link_writable(b"peer")  # type: ignore[arg-type]
-            calls.append(asyncio.create_task(driver.call(lambda _: (1, []))))
+            # Calls go before what peers bring, but only so many a turn: the last one still waits when that fails.
+            more = EVENTS_PER_TURN_MAX + 1 - len(calls)
+            calls += [asyncio.create_task(driver.call(lambda _: (1, []))) for _ in range(more)]
         await asyncio.sleep(0)
         tasks.start("driver", driver.run(Broken(), None))  # type: ignore[arg-type]
         results = await asyncio.gather(*calls, return_exceptions=True)
