@@ -49,6 +49,8 @@ ENDED: Final = (
 )
 DRAIN_SECONDS: Final = 35.0
 """What a call may still take when the process that serves it would like to end: a send waits 30 s for receipts."""
+LAST_WORDS_SECONDS: Final = 1.0
+"""How long a reader is waited for that reads no more (a pager at its end): ending must not depend on it."""
 
 _KNOWN_ERRORS: Final[Mapping[str, type[RailGunError]]] = {
     cls.__name__: cls for cls in (ConfigurationError, UsageError, NotMember, DiscoveryError, StoreError, CryptoError)
@@ -127,7 +129,8 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), drain_seconds)
+            async with asyncio.timeout(drain_seconds):  # wait_for may swallow a cancellation
+                await self._idle.wait()
         await self._tasks.aclose()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,8 +144,7 @@ class ControlServer:
             log.debug("a command went away before its answer")
         except asyncio.CancelledError:
             lost = writer in self._working
-            with suppress(ConnectionError, TimeoutError):
-                await _write_error(writer, LOST if lost else CLOSING, ENDED if lost else ENDING)
+            await _last_words(writer, LOST if lost else CLOSING, ENDED if lost else ENDING)
             raise
         finally:
             self._working.discard(writer)
@@ -228,6 +230,16 @@ def _peer_user(writer: asyncio.StreamWriter) -> int:
 
 async def _write_error(writer: asyncio.StreamWriter, kind: str, message: str) -> None:
     await _write_line(writer, {"error": {"kind": kind, "message": message}})
+
+
+async def _last_words(writer: asyncio.StreamWriter, kind: str, message: str) -> None:
+    try:
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            await _write_error(writer, kind, message)
+    except TimeoutError:
+        writer.transport.abort()
+    except ConnectionError:
+        log.debug("a command went away before its end was told")
 
 
 async def _write_line(writer: asyncio.StreamWriter, value: Mapping[str, Any]) -> None:

@@ -173,7 +173,8 @@ class DeviceLinking:
         """
         link = self._current()
         try:
-            return await asyncio.wait_for(asyncio.shield(link.code), timeout)
+            async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation
+                return await asyncio.shield(link.code)
         except TimeoutError:
             raise DiscoveryError("the other device has not come: start both within 15 minutes, with one link") from None
 
@@ -195,7 +196,8 @@ class DeviceLinking:
         else:
             state.apply(machine, machine.confirm(now, wall))
         try:
-            ended = await asyncio.wait_for(asyncio.shield(link.ended), timeout)
+            async with asyncio.timeout(timeout):
+                ended = await asyncio.shield(link.ended)
         except TimeoutError:
             ended = None
         if ended is None or ended.device is None:

@@ -150,7 +150,8 @@ class PeerRooms:
         if not isinstance(asking, JoiningRoom) or asking.invite.seed != invite.seed:
             self.ask_for(invite, link)
         try:
-            await asyncio.wait_for(asyncio.shield(waiting), timeout)
+            async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation
+                await asyncio.shield(waiting)
         except TimeoutError:
             raise DiscoveryError(
                 "nobody has let us in yet: a member of the room must be online, and the invite must still be good; "

@@ -28,6 +28,7 @@ class Echo:
         self.go_on = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.tails_open = 0
+        self.told = -1
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         match name:
@@ -50,7 +51,8 @@ class Echo:
         self.tails_open += 1
         try:
             for number in range(int(str(arguments["count"]))):
-                yield {"number": number}
+                self.told = number
+                yield {"number": number} | ({"text": "x" * 65_536} if arguments.get("long") else {})
             if arguments.get("endless"):
                 self.begun.set()
                 await asyncio.Event().wait()
@@ -218,6 +220,28 @@ async def test_the_server_lets_calls_end_and_tells_readers(profile: Path) -> Non
     with pytest.raises(ServerGone):
         await anext(stream)
     await ending
+
+
+async def test_a_reader_that_reads_no_more_holds_nobody_up(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pager that stands still is such a one: the process that serves it must end all the same."""
+    monkeypatch.setattr(control, "LAST_WORDS_SECONDS", 0.01)
+    service = Echo()
+    server = await ControlServer.start(profile, service)
+    with control._short_path(profile) as path:
+        reader, writer = await asyncio.open_unix_connection(path, limit=1)
+    asked = {"call": "tail", "arguments": {"count": 1_000, "long": True}}
+    writer.write(json.dumps(asked).encode() + b"\n")
+    before = -2
+    while service.told != before or before < 0:  # until the server waits for its reader
+        before = service.told
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert service.told < 999
+    async with asyncio.timeout(5):
+        await server.aclose(0.01)
+    assert service.tails_open == 0
+    assert not reader.at_eof()
+    writer.close()
 
 
 async def test_a_call_that_is_cut_off_is_not_taken_for_one_that_never_began(profile: Path) -> None:
