@@ -26,9 +26,9 @@ quick: setup lint types layers ## the checks of under three minutes
 bench: setup ## measure; judges latency and throughput (writes nothing)
 	@$(BIN)/python tools/bench.py $(ARGS)
 
-soak: setup ## fuzz every decoder for long (SECONDS_EACH=60)
+soak: setup ## fuzz every decoder for long (SECONDS_EACH=60), then half an hour of churn (DEMO_SECONDS=1800)
 	RAILGUN_HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/fuzz --timeout 0 $(ARGS)
-	@$(BIN)/python tools/soak.py --seconds-each $(or $(SECONDS_EACH),60)
+	@$(BIN)/python tools/soak.py --seconds-each $(or $(SECONDS_EACH),60) --demo-seconds $(or $(DEMO_SECONDS),1800)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ Owns: the records' kinds and fields, writing and reading them. Must not know: wh
     unsent     number, reason: send failed
     received   number, id, at: a message at the application
     stored     what a member that was restarted has in its store: numbers, an object of how often each
+    resources  what the process holds, see `railgun.runtime.demo.resources`
     ended      the drain is over, or the process is about to be ended: deliveries and wrong_size_on_wire of a relay;
                cover, decoys_sent and wait_p95_seconds of a member
 

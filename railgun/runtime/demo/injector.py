@@ -32,8 +32,9 @@ from railgun.runtime.demo.faults import (
 from railgun.runtime.demo.halves import Halves
 from railgun.runtime.demo.network import HALVES, DemoNetwork, Process
 
-RELAYS_LEFT_MIN: Final = 3
-"""Churn stops no relay that would leave fewer."""
+RELAYS_STAY: Final = 3
+"""The first relays stay through all churn: as in real networks a few live long while many come and go, those that
+start again know somebody, and what grows slowly can be seen in them."""
 
 
 class Injector:
@@ -44,6 +45,7 @@ class Injector:
         self._options = options
         self._halves = halves
         self._recorder = recorder
+        self._relays_at_first = len(network.relays)
         recorder.record("process", role=FAULTS, index=0, name="faults", pid=os.getpid())
 
     async def run(self, begin_at: float, duration_seconds: float) -> None:
@@ -142,15 +144,21 @@ class Injector:
             await asyncio.sleep(ROLLING_GAP_SECONDS)
 
     async def _churn(self, planned: PlannedFault) -> None:
+        # One comes, then one goes, as long as there are more than in the beginning: whatever else went wrong, and
+        # however long a start takes, churn alone never makes the network smaller than it was.
         up = [relay for relay in self._network.relays if relay.is_up]
-        if planned.number % 2 and len(up) > RELAYS_LEFT_MIN:
-            await self._take_stock(up[:1])
-            self._note("fault", planned, up[:1])
-            await up[0].leave()
-            return
-        self._note("fault", planned, [])
-        joined = await self._network.add_relay()
-        self._note("mended", planned, [joined])
+        if planned.number % 2 and len(up) > self._relays_at_first:
+            leaver = next((relay for relay in up if relay.start.index > RELAYS_STAY), None)
+            if leaver is not None:
+                leaver.is_up = False  # from here on nobody else picks it, and its end is no failure
+                await self._take_stock([leaver])
+                self._note("fault", planned, [leaver])
+                await leaver.leave()
+                return
+        if planned.number % 2 == 0:
+            self._note("fault", planned, [])
+            joined = await self._network.add_relay()
+            self._note("mended", planned, [joined])
 
     async def _take_stock(self, victims: Sequence[Process]) -> None:
         """A relay's counts go with it: have it write them down first."""

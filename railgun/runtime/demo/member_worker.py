@@ -19,6 +19,7 @@ from railgun.runtime.api import connect
 from railgun.runtime.demo.evidence import MEMBER, Recorder
 from railgun.runtime.demo.plan import Planned, number_in
 from railgun.runtime.demo.relay_worker import network_of
+from railgun.runtime.demo.resources import keep_sampling, take_sample
 from railgun.runtime.identity import create_member_profile
 from railgun.runtime.system import SystemClock, SystemEntropy
 from railgun.runtime.tasks import Supervisor
@@ -51,6 +52,12 @@ class DemoMember:
         self._told_start: int | None = None
         self._attached: list[str] = []
         self._was_restarted = False
+        self._samples = False
+
+    def sample(self) -> None:
+        """Note now and then what this process holds."""
+        self._samples = True
+        self._tasks.start("resources", keep_sampling(self._recorder))
 
     async def obey(self) -> None:
         """Until the orders end."""
@@ -97,16 +104,20 @@ class DemoMember:
 
     def _begin(self, order: Message) -> None:
         self._sends.start("beginning", self._note_beginning(order["at"]))
-        for number, at_seconds, size_class in order["plan"]:
-            planned = Planned(number, at_seconds, SizeClass(size_class))
-            self._sends.start(number, self._say(planned, order["at"] + at_seconds))
+        planned = [Planned(number, at_seconds, SizeClass(size)) for number, at_seconds, size in order["plan"]]
+        self._sends.start("plan", self._say_all(planned, order["at"]))
+
+    async def _say_all(self, planned: list[Planned], begin_at: float) -> None:
+        """Each at its time, whether the call before has returned or not."""
+        for one in planned:
+            await asyncio.sleep(max(0.0, begin_at + one.at_seconds - time.monotonic()))
+            self._sends.start(one.number, self._say(one))
 
     async def _note_beginning(self, at: float) -> None:
         await asyncio.sleep(max(0.0, at - time.monotonic()))
         self._recorder.record("began", epochs_seen=self._view()["epochs_seen"])
 
-    async def _say(self, planned: Planned, at: float) -> None:
-        await asyncio.sleep(max(0.0, at - time.monotonic()))
+    async def _say(self, planned: Planned) -> None:
         size = planned.size_class.envelope_bytes
         self._recorder.record("sending", number=planned.number, size=size, at=time.monotonic())
         try:
@@ -131,6 +142,8 @@ class DemoMember:
         self._take_stock()
         if self._was_restarted:
             self._tell_stored()
+        if self._samples:
+            take_sample(self._recorder, last=True)
         self._orders.tell("ended")
 
     def _take_stock(self) -> None:
@@ -208,6 +221,8 @@ async def work(orders: Orders, start: Message) -> None:
                 "process", role=MEMBER, index=start["index"], name=start["name"], pid=os.getpid(), device=device
             )
             member = DemoMember(peer, orders, recorder, tasks)
+            if start["samples"]:
+                member.sample()
             tasks.start("peer", peer.wait())
             failing = asyncio.ensure_future(tasks.wait())
             obeying = asyncio.ensure_future(member.obey())

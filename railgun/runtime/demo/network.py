@@ -137,6 +137,7 @@ class DemoNetwork:
         self._listening: dict[asyncio.Task[None], tuple[Process, Worker]] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all_relays_at = 0.0
+        self._last_index = options.relays
         self._news = asyncio.Event()
 
     @property
@@ -202,7 +203,8 @@ class DemoNetwork:
     async def add_relay(self) -> Process:
         """One relay more, which knows those that run by the first of them."""
         known = [str(relay.ready["contact"]) for relay in self.relays if relay.is_up][:1]
-        relay = await self._start_relay(len(self.relays) + 1, known)
+        self._last_index += 1  # before the start, for others may be starting
+        relay = await self._start_relay(self._last_index, known)
         self.relays.append(relay)
         relay.begin()
         return relay
@@ -245,6 +247,7 @@ class DemoNetwork:
             profile=str(self._group.directory / f"profile-{file_name}"),
             bootstrap=start.bootstrap,
             evidence=evidence,
+            samples=self._options.faults.churn_seconds is not None,
             network=dataclasses.asdict(self._options.network()),
         )
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from railgun.links.pool import ListenAt
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.runtime.demo.evidence import RELAY, Recorder
+from railgun.runtime.demo.resources import keep_sampling, take_sample
 from railgun.runtime.dht_status import relay_dht_status
 from railgun.runtime.profile import Profile, ProfileKind, create_profile, open_profile
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
+from railgun.runtime.tasks import Supervisor
 from railgun.runtime.worker_main import Orders, main
 from railgun.runtime.workers import Message
 from railgun.wire.contacts import format_contact, parse_contact
@@ -57,6 +59,7 @@ async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
         store=profile.store,
     )
     failing = asyncio.ensure_future(host.wait())
+    sampling = Supervisor()
     try:
         with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:
             port = host.contact.addresses[0].port
@@ -65,17 +68,20 @@ async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
             recorder.record(
                 "process", role=RELAY, index=start["index"], name=start["name"], pid=os.getpid(), node=node, port=port
             )
-            listening = asyncio.ensure_future(_listen(orders, host, recorder))
+            if start["samples"]:
+                sampling.start("resources", keep_sampling(recorder))
+            listening = asyncio.ensure_future(_listen(orders, host, recorder, samples=start["samples"]))
             await asyncio.wait([failing, listening], return_when=asyncio.FIRST_COMPLETED)
             listening.cancel()
             if failing.done():
                 failing.result()
     finally:
+        await sampling.aclose()
         failing.cancel()
         await host.aclose()
 
 
-async def _listen(orders: Orders, host: RelayHost, recorder: Recorder) -> None:
+async def _listen(orders: Orders, host: RelayHost, recorder: Recorder, *, samples: bool) -> None:
     async for order in orders:
         counters = host.machine.counters
         match order["kind"]:
@@ -91,6 +97,8 @@ async def _listen(orders: Orders, host: RelayHost, recorder: Recorder) -> None:
                     dht=relay_dht_status(host.dht),
                     relay=counters_as_json(host),
                 )
+                if samples and order["kind"] == "end":
+                    take_sample(recorder, last=True)
                 orders.tell("ended" if order["kind"] == "end" else "accounted")
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from railgun.runtime.demo.fault_figures import FaultFigures
+from railgun.runtime.demo.resources import ResourceFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class DemoResult:
             volunteers; None where nobody could be reached.
         bootstrap: relays whose address the others were given; all else was found through them.
         faults: what was planted, and how long it showed.
+        resources: what grew in processes that lived long, with relays coming and going.
         seconds: from the start of the first process to the end of the drain.
     """
 
@@ -104,12 +106,14 @@ class DemoResult:
     dht: DhtFigures
     seconds: float | None
     faults: FaultFigures = field(default_factory=FaultFigures)
+    resources: ResourceFigures = field(default_factory=ResourceFigures)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that ``--json`` prints: what `faults` holds stands among the other keys."""
+        """The object that ``--json`` prints: what `faults` and `resources` hold stands among the other keys."""
         found = asdict(self)
         faults: dict[str, Any] = found.pop("faults")
-        return found | faults
+        resources: dict[str, Any] = found.pop("resources")
+        return found | faults | resources
 
 
 def promises_kept(result: DemoResult) -> bool:

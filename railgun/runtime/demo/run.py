@@ -20,6 +20,7 @@ from railgun.runtime.demo.injector import Injector
 from railgun.runtime.demo.network import DemoNetwork, Process
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.plan import plan
+from railgun.runtime.demo.resources import idle_seconds
 from railgun.runtime.demo.result import DemoResult
 from railgun.runtime.demo.totals import totals
 from railgun.runtime.network_file import save_network
@@ -189,6 +190,9 @@ async def _talk(network: DemoNetwork, options: DemoOptions, tally: _Tally, injec
     except TimeoutError:
         pass  # what is missing is counted as lost
     await asyncio.sleep(min(LATE_SECONDS, max(0.0, deadline - time.monotonic())))
+    if options.faults.churn_seconds is not None:
+        tally.progress.phase = "idle, to see what is left behind"
+        await asyncio.sleep(idle_seconds(options.duration_seconds))
     await asyncio.gather(*(process.ask("end", "ended") for process in network.up))
     tally.progress.phase = "done"
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from railgun.runtime.demo.evidence import MEMBER, RELAY, Record
 from railgun.runtime.demo.fault_figures import fault_figures
 from railgun.runtime.demo.options import BOOTSTRAPS, DemoOptions
+from railgun.runtime.demo.resources import resource_figures
 from railgun.runtime.demo.result import CoverFigures, DemoResult, DhtFigures, Latencies, Receipts
 from railgun.runtime.percentiles import percentile
 from railgun.runtime.status import peer_mode
@@ -67,6 +68,9 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         bootstrap=BOOTSTRAPS,
         dht=_dht(relays),
         faults=fault_figures(accounts),
+        resources=resource_figures(
+            (life for account in (*relays, *members) for life in _lives(account)), options.duration_seconds
+        ),
         seconds=None if seconds is None else round(seconds, DECIMALS),
     )
 
