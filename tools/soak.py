@@ -10,7 +10,6 @@ vectors and the codecs, into its corpus. What a run adds to ``build/fuzz/<progra
 that ended a program stays as ``build/fuzz/<program>-crash-<hash>`` (or timeout, oom); to repeat it, name the file in
 place of the corpus::
 
-
     .venv/bin/python -m tests.fuzz.fuzz_<program> build/fuzz/<program>-crash-<hash>
 """
 

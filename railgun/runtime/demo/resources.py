@@ -121,4 +121,5 @@ def _slope(samples: Sequence[Record]) -> float | None:
     mean_at = sum(at for at, _ in points) / len(points)
     mean_kib = sum(kib for _, kib in points) / len(points)
     spread = sum((at - mean_at) ** 2 for at, _ in points)
-    return 3600.0 * sum((at - mean_at) * (kib - mean_kib) for at, kib in points) / spread
+    slope: float = sum((at - mean_at) * (kib - mean_kib) for at, kib in points) / spread
+    return 3600.0 * slope
