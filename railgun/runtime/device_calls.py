@@ -145,9 +145,11 @@ class DeviceCalls:
 
     def _own_device(self, text: str) -> DeviceKey:
         devices = self._peer.devices.all()
-        fits = [one for one in devices if text and one.name == text]
-        if not fits and len(text) >= DIGITS_MIN:
+        # Keys first: a device that is to be revoked may have taken the start of another's key for its name.
+        fits = []
+        if len(text) >= DIGITS_MIN:
             fits = [one for one in devices if one.device_key.hex().startswith(text.lower())]
+        fits = fits or [one for one in devices if text and one.name == text]
         if not fits:
             raise NotMember(f"none of your devices fits {text!r}: `railgun device list` shows them")
         if len(fits) > 1:

@@ -21,13 +21,20 @@ NAME_CHARACTERS_MAX: Final = 48
 TAKEN: Final = ("you", "this device", "somebody", "railgun")
 """What this program calls people by itself."""
 _HIDDEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_BLANK: Final = frozenset(
+    map(
+        chr,
+        (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, *range(0xFE00, 0xFE10), 0xFFA0),
+    )
+) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
+"""Letters, marks and signs of which nothing is seen: fillers, joiners, variation selectors, an empty Braille cell."""
 
 
 def harmless(name: str) -> str:
     """``name`` on one line, without characters that are not seen, steer a terminal or turn the direction of writing;
     at most NAME_CHARACTERS_MAX characters. May be empty."""
     spaced = "".join(" " if c.isspace() else c for c in name)
-    seen = "".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN)
+    seen = "".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN and c not in _BLANK)
     composed = unicodedata.normalize("NFC", _without_stacks(unicodedata.normalize("NFC", " ".join(seen.split()))))
     return composed[:NAME_CHARACTERS_MAX].rstrip()
 
@@ -47,7 +54,8 @@ def display_names(state: RosterState) -> dict[DeviceKey, str]:
     """Every device of which a name or membership is known, and how it is shown.
 
     A device that has told no name goes by that of another device of its person. Where two people's names look alike, or
-    one looks like another's key, the start of the key stands beside them.
+    one looks like another's key, the start of the key stands beside them; also where a name ends in a bracket, as if
+    that had been done already.
     """
     told = {device: shown for device, name in state.names if (shown := harmless(name))}
     roots: dict[RootKey, str] = {}
@@ -61,9 +69,15 @@ def display_names(state: RosterState) -> dict[DeviceKey, str]:
     person: dict[DeviceKey, bytes] = {member.device: member.root for member in state.members}
     alike = Counter(look for look, _ in {(_look(name), person.get(device, device)) for device, name in chosen.items()})
     return {
-        device: name if alike[_look(name)] == 1 and _look(name) not in TAKEN else f"{name} ({short_name(device)})"
+        device: name if alike[_look(name)] == 1 and not _pretends(name) else f"{name} ({short_name(device)})"
         for device, name in chosen.items()
     }
+
+
+def _pretends(name: str) -> bool:
+    """Whether it is what this program calls people, or ends as if it had told this name apart by a key."""
+    look = _look(name)
+    return look in TAKEN or unicodedata.category(look[-1]) in ("Pe", "Pf")
 
 
 def _look(name: str) -> str:

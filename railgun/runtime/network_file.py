@@ -99,7 +99,7 @@ def save_network(path: Path, network: NetworkParameters) -> None:
     path = path.absolute()
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent} is no directory: make it, or give another path")
-    with explained(path):
+    with explained(path, makes=True):
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
         except FileExistsError as error:

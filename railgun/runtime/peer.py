@@ -313,7 +313,8 @@ class Peer:
             if wait <= 0:
                 return False
             try:
-                await asyncio.wait_for(self._changed.wait(), min(wait, 0.5))
+                async with asyncio.timeout(min(wait, 0.5)):  # wait_for may swallow a cancellation
+                    await self._changed.wait()
             except TimeoutError:
                 continue
         return True

@@ -20,7 +20,7 @@ from railgun.core.roster import create_roster
 from railgun.core.roster_state import RosterState
 from railgun.crypto.network_ids import network_id
 from railgun.errors import DiscoveryError, NotMember, RailGunError, UsageError
-from railgun.limits import ROOMS_MAX
+from railgun.limits import ROOM_NAME_BYTES_MAX, ROOMS_MAX
 from railgun.runtime.display_names import RoomNames
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import forget_room_writes, load_member, load_rooms
@@ -34,6 +34,7 @@ from railgun.wire.roster import CreateEntry, RoomSettings
 
 ROOM_NONCE_BYTES = 16
 LEAVE_GRACE_SECONDS = 5.0
+ID_DIGITS_MIN = 8
 
 log = Log("peer")
 
@@ -104,6 +105,8 @@ class PeerRooms:
         self._check_room_for_room()
         if not name.strip() or not name.isprintable():
             raise UsageError("a room needs a name that can be shown")
+        if len(name.encode()) > ROOM_NAME_BYTES_MAX:
+            raise UsageError(f"a room's name has at most {ROOM_NAME_BYTES_MAX} bytes, this one {len(name.encode())}")
         mode = state.cover.mode if cover is None else COVER_MODES.get(cover)
         if mode is None:
             raise UsageError(f"cover is one of {', '.join(COVER_MODES)}, not {cover!r}")
@@ -182,9 +185,12 @@ class PeerRooms:
             fits = [room_id for room_id in self._mail if room_id == name_or_id]
         else:
             shown = [room_id for room_id in self._mail if room_id != self.own]
-            fits = [room_id for room_id in shown if state.member_room(room_id).state(state.wall()).name == name_or_id]
-            if not fits and len(name_or_id) >= 8:
+            # Ids first: anybody may choose a room's name, and one that is the start of an id must not stand for it.
+            fits = []
+            if len(name_or_id) >= ID_DIGITS_MIN:
                 fits = [room_id for room_id in shown if room_id.hex().startswith(name_or_id.lower())]
+            wall = state.wall()
+            fits = fits or [room_id for room_id in shown if state.member_room(room_id).state(wall).name == name_or_id]
         if not fits:
             asked = name_or_id if isinstance(name_or_id, str) else name_or_id.hex()[:16]
             raise NotMember(f"no room {asked!r} here; `railgun room list` shows those that are")

@@ -314,13 +314,15 @@ class PeerService:
         return self._peer.room(given.text("room"))
 
     def _device(self, room: Room, text: str) -> DeviceKey:
-        fits = [member for member in room.members() if member.name == text]
-        if not fits and len(text) >= MEMBER_DIGITS_MIN:
-            fits = [member for member in room.members() if member.device_key.hex().startswith(text.lower())]
+        # Keys first: anybody may choose a name, and one that is the start of somebody's key must not stand for it.
+        members, fits = room.members(), []
+        if len(text) >= MEMBER_DIGITS_MIN:
+            fits = [member for member in members if member.device_key.hex().startswith(text.lower())]
+        fits = fits or [member for member in members if member.name == text]
         if not fits:
             raise NotMember(
-                f"nobody in {room.name} fits {text!r}: give {MEMBER_DIGITS_MIN} digits or more of the device's key; "
-                "`railgun room members` shows the keys, since what others call their devices stays with them"
+                f"nobody in {room.name} fits {text!r}: give the name that `railgun room members` shows, or "
+                f"{MEMBER_DIGITS_MIN} digits or more of the device's key"
             )
         if len(fits) > 1:
             raise UsageError(f"{len(fits)} members fit {text!r}: give more digits of the device's key")

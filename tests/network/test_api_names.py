@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from railgun import Peer, Room, UsageError
+from railgun.runtime.peer_service import PeerService
 from tests.support.api_lab import WAIT_SECONDS, lab
 
 
@@ -32,3 +33,24 @@ async def test_members_see_each_others_names_also_after_a_restart(tmp_path: Path
         again = ada.room(ours.room_id)
         assert {member.name for member in again.members()} == {"Ada", "Bobby\N{SNOWMAN}"}
         assert [message.author_name for message in again.history()] == ["Bobby\N{SNOWMAN}"]
+
+
+async def test_a_key_or_an_id_stands_for_nobody_who_is_called_so(tmp_path: Path) -> None:
+    """Names are anybody's choice: who names a key to remove or to verify means that key."""
+    async with lab(tmp_path) as here:
+        ada, bob = await here.connect("Ada"), await here.connect("Bob")
+        ours, _ = await here.room_of(ada, bob)
+        digits = ada.identity.device_key.hex()[:16]
+        bob.people.set_own_name(digits)
+        await sees(ada, ours, {"Ada", digits})
+        service = PeerService(ada)
+        assert service.find_device(ours, digits) == ada.identity.device_key
+        bob.people.set_own_name("0123456789")
+        await sees(ada, ours, {"Ada", "0123456789"})
+        assert service.find_device(ours, "0123456789") == bob.identity.device_key
+        assert service.find_device(ours, "Ada") == ada.identity.device_key
+        other = await ada.create_room(ours.room_id.hex()[:8])
+        assert ada.room(ours.room_id.hex()[:8]).room_id == ours.room_id
+        assert ada.room(other.room_id.hex()[:8]).room_id == other.room_id
+        with pytest.raises(UsageError, match="at most 128 bytes, this one 129"):
+            await ada.create_room("\N{SNOWMAN}" * 43)

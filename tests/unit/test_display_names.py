@@ -24,6 +24,8 @@ from tests.support.virtual_rooms import Node, World
         ("Ada\u202eboB\u2066", "AdaboB"),
         ("A\u200bd\ufeffa\u200d", "Ada"),
         ("Ada\nBob: hi", "Ada Bob: hi"),
+        ("A\ufe0fda\u3164\u2800\U000e0100", "Ada"),
+        ("\u115f\u3164", ""),
         ("x" + "\u0301" * 9, "x\u0301\u0301"),
         ("\u202e", ""),
         ("x" * 200, "x" * NAME_CHARACTERS_MAX),
@@ -99,6 +101,10 @@ def test_names_that_look_alike_have_keys_beside_them(room: tuple[World, list[Nod
     call(bert, room_id, "You")
     shown = display_names(state_of(anna, room_id))
     assert (shown[anna_key], shown[bert_key]) == ("Anna", f"You ({bert_key.hex()[:8]})")
+    for bracketed in (f"Anna ({anna_key.hex()[:8]})", f"Anna \uff08{anna_key.hex()[:8]}\uff09", "Anna [1]"):
+        call(bert, room_id, bracketed)
+        shown = display_names(state_of(anna, room_id))
+        assert shown[bert_key].endswith(f" ({bert_key.hex()[:8]})"), "a third who is called Anna would be taken for it"
     call(anna, room_id, "")
     call(bert, room_id, anna_key.hex()[:8])
     shown = display_names(state_of(anna, room_id))

@@ -110,6 +110,17 @@ def test_the_check_for_swallowed_exceptions_can_fail() -> None:
     assert _does_nothing(handler.handlers[0].body)
 
 
+def test_nothing_waits_by_what_may_swallow_a_cancellation() -> None:
+    """`asyncio.wait_for` of Python 3.11 returns instead of being cancelled where both come at once."""
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree, _ in trees("railgun", "signaling")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "wait_for"
+    ]
+    assert not found, f"use asyncio.timeout: {found}"
+
+
 def test_no_test_is_skipped_or_rerun_or_sleeps() -> None:
     words = re.compile(
         r"pytest\.mark\.(?:skip|skipif|xfail|flaky)|pytest\.(?:skip|xfail|importorskip)\(|unittest\.skip"

@@ -114,6 +114,8 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(tmp_path: Path, monkeyp
     assert path.read_text() == "mine"
     with pytest.raises(StoreError, match="no directory: make it"):
         save_network(tmp_path / "absent" / "garden.toml", GARDEN)
+    with pytest.raises(StoreError, match=r"cannot be made there.*give another path"):  # nothing can
+        save_network(Path("/proc/garden.toml"), GARDEN)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
