@@ -266,8 +266,8 @@ class ClientMachine:
                 if self.liveness.silence_due(peer, now):
                     out.append(Disconnect(peer, RefusalCode.REPLACED))
                     self._peer_gone(peer, None, now, out)
-                elif self.liveness.is_suspect(peer):
-                    self.tags.peer_suspect(peer, now, out)
+                elif self.liveness.is_doubted(peer):
+                    self.tags.peer_doubted(peer, now, out)
             case ("dial", peer):
                 self.connector.dial_due(peer, now, out)
             case ("plan", room_id):
@@ -323,7 +323,7 @@ class ClientMachine:
                 for progress in tag.receipt(frame, now):
                     self._progress(progress, tag, now, out)
             case SeatDown():
-                tag.seat_down(peer, frame.seat, now)
+                tag.seat_down(peer, frame, now, out)
             case Refused():
                 self._reseal([(self.tags.room_of(tag), item) for item in tag.refused(peer, frame, now, out)], now, out)
 

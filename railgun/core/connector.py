@@ -73,6 +73,13 @@ class Connector:
             return True
         return now < self._failed.get(peer, -1.0)
 
+    def dialling_since(self, peer: PeerKey | NodeKey) -> float | None:
+        """When the dial that is under way began; None where none is."""
+        want = self._wants.get(PeerKey(peer))
+        if want is None or want.dialling_until < 0 or peer in self.linked:
+            return None
+        return want.dialling_until - DIAL_GIVE_UP_SECONDS
+
     def failing(self) -> list[PeerKey]:
         """The relays that somebody wants a link to and whose last dial, or link, ended without a word of theirs."""
         return [peer for peer, want in self._wants.items() if want.unanswered and peer not in self.linked]

@@ -6,6 +6,10 @@ Must not know: what anyone does about a death, or what answers tell.
 Silence counts from the oldest unanswered pulse, never from the last sign of life: a peer of which
 nothing was asked owes nothing, and a machine that itself was asleep accuses nobody.
 
+Long before silence is death it is doubt: whoever depends on the peer gets itself another one beside it, and lets it
+go again when the doubt is over. Pulses get lost, so what is not answered at once is asked again a few times first. A
+look at who has answered falls on the moments at which pulses leave, and costs no frame while all do.
+
 Pulses leave on a grid of a quarter second, so that a node with many peers wakes a few times a second and not once
 for each of them: all that leave at one moment stand behind one deadline, PULSES.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +31,20 @@ from railgun.wire.frames import Pulse
 GRID_SECONDS: Final = 0.25
 PATIENT_INTERVALS: Final = 1.25
 """Of two peers that watch each other one asks, and the other asks only when that one's pulse is late."""
+LOOK_SECONDS: Final = GRID_SECONDS
+"""How long after a pulse whoever has not answered is asked again."""
+ASK_AGAIN_SECONDS: Final = 0.125
+DOUBT_SECONDS: Final = 0.65
+"""Silence that is clearly longer than usual: the look, and two or three more pulses, brought nothing."""
+DOUBT_ON_A_HINT_SECONDS: Final = 0.4
+"""The same where something else speaks against the peer too."""
+DOUBT_ROUND_TRIPS: Final = 4.0
+"""Peers that usually take long may: their doubt begins after so many of their round trips."""
+USUAL_SHARE: Final = 0.25
+"""How much the newest round trip counts in what is usual; none counts as more than USUAL_SECONDS_MAX."""
+USUAL_SECONDS_MAX: Final = 1.0
+LATE_SECONDS: Final = 0.2
+"""A look that comes so late was held up here, and so may the answer be: look once more."""
 ASLEEP_SECONDS: Final = 1.0
 """A deadline that comes so late means that this machine itself did not run: answers may wait unread."""
 _EPSILON: Final = 1e-6
@@ -45,9 +64,21 @@ class _Watch:
     due_at: float = 0.0
     """When to pulse next, or to see whether a pulse is owed."""
     oldest_unanswered_at: float | None = None
-    is_suspect: bool = False
+    usual_seconds: float = 0.0
+    """A moving mean of what its answers took."""
+    is_hurried: bool = False
+    """Whether the next pulse was planned early, for want of an answer."""
+    is_hinted: bool = False
+    was_late: bool = False
+    is_doubted: bool = False
     has_deadline: bool = False
     """Whether a look at its silence may stand in the agenda; most pulses are answered before one is worth it."""
+
+    @property
+    def doubt_seconds(self) -> float:
+        """The silence that makes doubt; never longer than what makes a suspect."""
+        least = DOUBT_ON_A_HINT_SECONDS if self.is_hinted else DOUBT_SECONDS
+        return min(SUSPECT_SECONDS, max(least, DOUBT_ROUND_TRIPS * self.usual_seconds))
 
 
 class Liveness:
@@ -66,6 +97,8 @@ class Liveness:
         """A heap of the keys of `_due`."""
         self._due: dict[float, list[PeerKey]] = {}
         """Who is due at which moment; whose watch names another moment is stale there."""
+        self._looks: deque[tuple[float, float, list[PeerKey]]] = deque()
+        """When to see who has answered: (then, when they were asked, who), in the order of time."""
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -102,12 +135,13 @@ class Liveness:
             if not self._watches:
                 self._moments.clear()
                 self._due.clear()
+                self._looks.clear()
                 self._agenda.cancel(PULSES)
 
-    def is_suspect(self, peer: PeerKey) -> bool:
-        """Whether it has not answered for SUSPECT_SECONDS."""
+    def is_doubted(self, peer: PeerKey) -> bool:
+        """Whether it leaves pulses unanswered for clearly longer than usual."""
         watch = self._watches.get(peer)
-        return watch is not None and watch.is_suspect
+        return watch is not None and watch.is_doubted
 
     def heard(self, peer: PeerKey, now: float, *, answer: bool = False) -> None:
         """Something arrived from the peer; ``answer``: it was no more than the echo of a pulse of ours."""
@@ -115,9 +149,14 @@ class Liveness:
         if watch is None:
             return
         if watch.oldest_unanswered_at is not None:
+            if answer:
+                took = min(USUAL_SECONDS_MAX, now - watch.oldest_unanswered_at)
+                watch.usual_seconds += USUAL_SHARE * (took - watch.usual_seconds)
             watch.oldest_unanswered_at = None
             watch.dead_seconds = DEAD_SECONDS
-            watch.is_suspect = False
+            if watch.is_hurried:
+                watch.is_hurried = watch.is_hinted = watch.is_doubted = watch.was_late = False
+                self._plan(peer, watch, self._on_grid(now + watch.interval_seconds))
             if watch.has_deadline:
                 watch.has_deadline = False
                 self._agenda.cancel(("silence", peer))
@@ -139,8 +178,21 @@ class Liveness:
             watch.has_deadline = True
             self._agenda.set_earlier(("silence", peer), deadline)
         watch.asked_of_us_at = -math.inf
+        watch.is_hurried = True
         self._plan(peer, watch, now)
         return True
+
+    def hint(self, peer: PeerKey, now: float) -> None:
+        """Something speaks against it, and nobody says that it is dead: ask at once, and doubt it the sooner."""
+        watch = self._watches.get(peer)
+        if watch is None or watch.is_hinted or watch.is_doubted:
+            return
+        watch.is_hinted = watch.is_hurried = True
+        watch.asked_of_us_at = -math.inf
+        if watch.oldest_unanswered_at is not None:
+            watch.has_deadline = True
+            self._agenda.set_earlier(("silence", peer), max(now, watch.oldest_unanswered_at + watch.doubt_seconds))
+        self._plan(peer, watch, now)
 
     def pulses_due(self, now: float, out: Effects) -> None:
         """Send the pulses that are owed now; to be called when PULSES is due.
@@ -149,13 +201,18 @@ class Liveness:
         relays which compare them learn nothing.
         """
         shared: Pulse | None = None
+        asked: list[PeerKey] = []
         moments = self._moments
+        while self._looks and self._looks[0][0] <= now + _EPSILON:
+            self._look(*self._looks.popleft(), now)
         while moments and moments[0] <= now:
             moment = heapq.heappop(moments)
             for peer in self._due.pop(moment):
                 watch = self._watches.get(peer)
                 if watch is None or watch.due_at != moment or not self._is_owed(peer, watch, now):
                     continue
+                if watch.oldest_unanswered_at == now and not watch.is_hurried:
+                    asked.append(peer)
                 if self._own_key is None:
                     watch.sequence += 1
                     out.append(SendPulse(peer, Pulse(watch.sequence, 0, True, ())))
@@ -165,8 +222,25 @@ class Liveness:
                     shared = Pulse(self._sequence, 0, True, ())
                 watch.sequence = self._sequence
                 out.append(SendPulse(peer, shared))
+        if asked:
+            look_at = max(self._on_grid(now + LOOK_SECONDS), self._looks[-1][0] if self._looks else now)
+            self._looks.append((look_at, now, asked))
         if moments:
-            self._agenda.set(PULSES, moments[0])
+            self._agenda.set(PULSES, self._not_after_a_look(moments[0]))
+
+    def _look(self, look_at: float, asked_at: float, peers: list[PeerKey], now: float) -> None:
+        """Ask those again at once who were asked then and have not answered."""
+        for peer in peers:
+            watch = self._watches.get(peer)
+            if watch is not None and watch.oldest_unanswered_at == asked_at and not watch.is_hurried:
+                watch.is_hurried = True
+                if now > look_at + LATE_SECONDS:
+                    watch.was_late = True
+                    watch.oldest_unanswered_at = now
+                self._plan(peer, watch, now)
+
+    def _not_after_a_look(self, at: float) -> float:
+        return min(at, self._looks[0][0]) if self._looks else at
 
     def _plan(self, peer: PeerKey, watch: _Watch, at: float) -> None:
         """Have the peer looked at then, and no more at the moment that was planned before."""
@@ -178,7 +252,7 @@ class Liveness:
         self._due[at] = [peer]
         heapq.heappush(self._moments, at)
         if self._moments[0] == at:
-            self._agenda.set(PULSES, at)
+            self._agenda.set(PULSES, self._not_after_a_look(at))
 
     def _is_owed(self, peer: PeerKey, watch: _Watch, now: float) -> bool:
         """Whether the peer is to be sent a pulse now; plans its next one, and a look at its silence."""
@@ -191,25 +265,26 @@ class Liveness:
             watch.oldest_unanswered_at = now
         if watch.oldest_unanswered_at is None:
             watch.oldest_unanswered_at = now
-            if watch.dead_seconds < DEAD_SECONDS:
+            if watch.is_hurried:
                 watch.has_deadline = True
-                self._agenda.set(("silence", peer), now + min(watch.dead_seconds, PULSE_SECONDS))
-            elif watch.interval_seconds > PULSE_SECONDS:
-                watch.has_deadline = True
-                self._agenda.set(("silence", peer), now + PULSE_SECONDS)
+                self._agenda.set(("silence", peer), now + min(watch.dead_seconds, watch.doubt_seconds))
         elif not self._agenda.is_set(("silence", peer)):
-            # Most pulses are answered before the next: only now is a look at the silence worth a deadline.
-            look_at = watch.oldest_unanswered_at + min(watch.dead_seconds, SUSPECT_SECONDS)
+            # Most pulses are answered before the look: only now is the silence worth a deadline.
             watch.has_deadline = True
+            look_at = watch.oldest_unanswered_at + min(watch.dead_seconds, watch.doubt_seconds)
             self._agenda.set(("silence", peer), max(now, look_at))
+        waited = now - watch.oldest_unanswered_at
         if watch.dead_seconds == PROBE_SECONDS:
             self._plan(peer, watch, now + PROBE_SECONDS / 2)  # one of the two may be lost
+        elif watch.is_hurried and waited < watch.doubt_seconds:
+            self._plan(peer, watch, now + ASK_AGAIN_SECONDS)
         else:
-            self._plan(peer, watch, self._on_grid(now + watch.interval_seconds))
+            interval = watch.interval_seconds
+            self._plan(peer, watch, self._on_grid(now + (min(interval, PULSE_SECONDS) if waited else interval)))
         return True
 
     def silence_due(self, peer: PeerKey, now: float) -> bool:
-        """Whether the peer is dead; if it is merely suspect (see `is_suspect`), or has answered, watch on."""
+        """Whether the peer is dead; if it is merely in doubt (see `is_doubted`), or has answered, watch on."""
         watch = self._watches.get(peer)
         if watch is None or watch.oldest_unanswered_at is None:
             return False
@@ -217,18 +292,16 @@ class Liveness:
         if now > deadline + ASLEEP_SECONDS:
             watch.oldest_unanswered_at = now
             deadline = now + watch.dead_seconds
-        if now + _EPSILON < deadline:
-            suspect_at = watch.oldest_unanswered_at + SUSPECT_SECONDS
-            watch.is_suspect = now + _EPSILON >= suspect_at
-            later = deadline if watch.is_suspect else min(deadline, suspect_at)
-            if watch.interval_seconds > PULSE_SECONDS and not watch.is_suspect:
-                # Rarely asked, and it does not answer: a pulse may be lost, so ask again.
-                self._plan(peer, watch, now)
-                later = min(later, now + PULSE_SECONDS)
-            watch.has_deadline = True
-            self._agenda.set(("silence", peer), later)
-            return False
-        return True
+        if now + _EPSILON >= deadline:
+            return True
+        doubt_at = watch.oldest_unanswered_at + watch.doubt_seconds
+        if now > doubt_at + LATE_SECONDS and not watch.was_late and not watch.is_doubted:
+            watch.was_late = True
+            doubt_at = now + ASK_AGAIN_SECONDS
+        watch.is_doubted = watch.is_doubted or now + _EPSILON >= doubt_at
+        watch.has_deadline = True
+        self._agenda.set(("silence", peer), deadline if watch.is_doubted else min(deadline, doubt_at))
+        return False
 
     def _on_grid(self, at: float) -> float:
         """The nearest moment of the grid, so that a second's interval stays one."""

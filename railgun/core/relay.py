@@ -222,6 +222,8 @@ class RelayMachine:
                 if self.liveness.silence_due(peer, now):
                     out.append(Disconnect(peer, RefusalCode.REPLACED))
                     self._peer_gone(peer, None, now, out)
+                elif self.liveness.is_doubted(peer):
+                    self.tags.relay_doubted(NodeKey(peer), out)
             case ("sweep",):
                 self._sweep(now, out)
             case ("dial", peer):

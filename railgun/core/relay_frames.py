@@ -154,6 +154,8 @@ class RelayFrames:
 
     def _subscribe(self, peer: RelayPeer, frame: Subscribe, now: float, out: Effects) -> None:
         tag = frame.descriptor.tag
+        if self._tags.is_leaving:
+            raise PeerError(RefusalCode.BUSY, "this relay is about to leave", penalty_points=0)
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:
             peer.tags = {item: proof for item, proof in peer.tags.items() if item in self._tags.seats}
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:

@@ -50,6 +50,7 @@ class RelayTags:
     ) -> None:
         """``release_bytes`` gives back what a closed tag had reserved."""
         self.seats: dict[Tag, Seat] = {}
+        self.is_leaving = False
         self.flush_due: dict[Tag, None] = {}
         """Tags that gathered something in this turn. One object for good: whoever drives the relay may look at it."""
         self._context = context
@@ -286,8 +287,27 @@ class RelayTags:
             seat.drop_relay(node)
             subscribers = seat.subscribers.peers
             if is_seat and newly and subscribers:
-                out.append(SendFrame(subscribers, SeatDown(seat.tag, node)))
+                out.append(SendFrame(subscribers, SeatDown(seat.tag, node, True)))
             self.settle(seat, now, out)
+
+    def relay_doubted(self, node: NodeKey, out: Effects) -> None:
+        """Another relay leaves pulses unanswered: subscribers that it serves had better look for themselves."""
+        for seat in self.seats.values():
+            subscribers = seat.subscribers.peers
+            if node in seat.seat_keys and subscribers:
+                out.append(SendFrame(subscribers, SeatDown(seat.tag, node, False)))
+
+    def leave(self, out: Effects) -> None:
+        """This relay is about to go: have subscribers move on, and take none any more."""
+        self.is_leaving = True
+        for seat in self.seats.values():
+            subscribers = seat.subscribers.peers
+            if subscribers:
+                out.append(SendFrame(subscribers, SeatDown(seat.tag, self.node_key, False)))
+
+    @property
+    def has_subscribers(self) -> bool:
+        return any(len(seat.subscribers) for seat in self.seats.values())
 
     def client_left(self, peer: PeerKey, tag: Tag, now: float, out: Effects) -> None:
         """A client unsubscribed, or its link is gone."""

@@ -34,6 +34,7 @@ from railgun.wire.frames import (
     Digest,
     Receipt,
     Refused,
+    SeatDown,
     Subscribe,
     Subscribed,
     SubscriptionMode,
@@ -48,6 +49,12 @@ AVOID_SECONDS = 5.0
 """A seat that refuses us is passed over for so long, unless it says otherwise."""
 EMPTY_WORD_PENALTY_POINTS = 20
 ATTACHED = 2
+HEDGE_SECONDS = 5.0
+"""How long a seat serves us beside one in doubt, at least: doubts that come again are no reason to come and go."""
+LEAVING_SECONDS = 30.0
+"""A seat that is about to leave is passed over for so long, or until it is linked anew."""
+DIAL_DOUBT_SECONDS = 1.0
+"""A seat that is to take another's place and is not linked by then has another one taken beside it."""
 BROKEN_PROMISE_PENALTY_POINTS = 20
 EQUIVOCATION_PENALTY_POINTS = 20
 OWING_PENALTY_POINTS = 10
@@ -113,8 +120,11 @@ class TagClient:
         self._linked_for: dict[NodeKey, None] = {}
         self._guards: dict[NodeKey, None] = {}
         """Seats that had more than ours would name: they serve us as well, to the end of the tag."""
+        self._hedges: dict[NodeKey, float] = {}
+        """Seats that serve us beside ones in doubt, and until when."""
         self._avoided: dict[NodeKey, float] = {}
         self._entries_before: list[NodeKey] = []
+        self._was_attached = False
         self._proofs: dict[NodeKey, tuple[PeerKey, bytes]] = {}
         self.is_closing = False
 
@@ -124,14 +134,15 @@ class TagClient:
 
     @property
     def attached(self) -> list[NodeKey]:
-        """Seats that hold an acknowledged subscription of ours: the primary first, then who guards against it."""
+        """Seats that hold an acknowledged subscription of ours: the primary first, then who guards against it; those
+        in doubt last."""
         held = [
-            (-attachment.acknowledged, seat not in self._guards, seat)
+            (self._is_doubted(seat), -attachment.acknowledged, seat not in self._guards, seat)
             for seat, attachment in self._attachments.items()
             if attachment.acknowledged is not None and self._context.connector.is_linked(seat)
         ]
         held.sort()
-        return [seat for _, _, seat in held]
+        return [seat for *_, seat in held]
 
     def is_stranded(self, now: float) -> bool:
         """Whether no relay of the whole ranking can be reached."""
@@ -145,11 +156,12 @@ class TagClient:
         ranked = self._ranked(now)
         desired = self._desired(ranked, now)
         wanted = self._want_links(ranked, desired, now, out)
-        for rank, ad in enumerate(desired):
-            mode = SubscriptionMode.PRIMARY if rank == 0 else SubscriptionMode.SECONDARY
+        primaries = self._primaries(desired)
+        for ad in desired:
+            mode = SubscriptionMode.PRIMARY if ad.node_key in primaries else SubscriptionMode.SECONDARY
             attachment = self._attachments.setdefault(ad.node_key, _Attachment(mode))
             if attachment.wanted is not mode:
-                attachment.wanted, attachment.asks = mode, 0
+                attachment.wanted, attachment.asked_at, attachment.asks = mode, -1e9, 0
             self._ask(ad.node_key, attachment, now, out)
         keep = {ad.node_key for ad in desired}
         if all(self._attachments[seat].acknowledged is self._attachments[seat].wanted for seat in keep):
@@ -160,7 +172,7 @@ class TagClient:
             del self._linked_for[seat]
             self._context.connector.release(("tag", self.tag), seat)
         self._watch(now)
-        for until in self._avoided.values():
+        for until in (*self._avoided.values(), *self._hedges.values()):
             self._context.agenda.set_earlier(("settle", self.tag), until)
         self._entries(now, out)
 
@@ -176,25 +188,60 @@ class TagClient:
         return ranked
 
     def _desired(self, ranked: list[Ad], now: float) -> list[Ad]:
-        """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all. And
-        whoever guards against them."""
+        """Primary and secondary: the first two that neither fail nor refuse. If all do, the first two of all. Whoever
+        guards against them. And so many more that two are beyond doubt."""
         live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and ad.node_key not in self._avoided]
-        return [*(live or ranked)[:ATTACHED], *(ad for ad in live[ATTACHED:] if ad.node_key in self._guards)]
+        chosen, others = (live or ranked)[:ATTACHED], live[ATTACHED:]
+        self._hedge(chosen, others, now)
+        return [*chosen, *(ad for ad in others if ad.node_key in self._guards or ad.node_key in self._hedges)]
+
+    def _hedge(self, chosen: list[Ad], others: list[Ad], now: float) -> None:
+        """See to it that two seats beyond doubt serve us; whoever does so only for that may go after a while."""
+        unsure = sum(self._is_unsure(ad.node_key, now) for ad in chosen)
+        if not unsure and not self._hedges:
+            return
+        sound = [ad.node_key for ad in others if not self._is_unsure(ad.node_key, now)]
+        hedges = {seat: until for seat, until in self._hedges.items() if seat in sound}
+        if unsure or not all(self._is_acknowledged(ad.node_key) for ad in chosen):
+            fresh = [seat for seat in sound if seat not in hedges and seat not in self._guards]
+            fresh.sort(key=lambda seat: not self._context.connector.is_linked(seat))
+            hedges = dict.fromkeys([*hedges, *fresh[: max(0, unsure - len(hedges))]], now + HEDGE_SECONDS)
+        self._hedges = {seat: until for seat, until in hedges.items() if now + 1e-6 < until}
+
+    def _is_doubted(self, seat: NodeKey) -> bool:
+        return self._context.liveness.is_doubted(PeerKey(seat))
+
+    def _is_unsure(self, seat: NodeKey, now: float) -> bool:
+        """Whether it is doubted, or is to take another's place and the dial takes long."""
+        since = self._context.connector.dialling_since(seat) if self._was_attached else None
+        return self._is_doubted(seat) or (since is not None and now + 1e-6 >= since + DIAL_DOUBT_SECONDS)
+
+    def _is_acknowledged(self, seat: NodeKey) -> bool:
+        attachment = self._attachments.get(seat)
+        return attachment is not None and attachment.acknowledged is not None
+
+    def _primaries(self, desired: list[Ad]) -> set[NodeKey]:
+        """Who is to deliver at once: the first, and while it is in doubt the first of those that live."""
+        keys = [ad.node_key for ad in desired]
+        if not self._hedges and not any(self._is_doubted(seat) for seat in keys[:1]):
+            return set(keys[:1])
+        linked = [seat for seat in keys if self._context.connector.is_linked(seat) and not self._is_doubted(seat)]
+        return {*keys[:1], *linked[:1]}
 
     def _is_dead(self, seat: NodeKey, now: float) -> bool:
         return self._context.connector.is_failing(seat, now)
 
     def _want_links(self, ranked: list[Ad], desired: list[Ad], now: float, out: Effects) -> dict[NodeKey, Ad]:
-        """Links to those that serve us, to those before the two that are tried again, and to one more where one of
-        the two is suspect. Returns them."""
+        """Links to those that serve us, and to those before the two that are tried again. Returns them."""
         last = max((rank for rank, ad in enumerate(ranked) if ad in desired[:ATTACHED]), default=-1)
         wanted = {ad.node_key: ad for ad in (*ranked[: last + 1], *desired[ATTACHED:])}
-        if any(self._context.liveness.is_suspect(PeerKey(ad.node_key)) for ad in desired):
-            spare = [ad for ad in ranked[last + 1 :] if not self._is_dead(ad.node_key, now)]
-            wanted.update((ad.node_key, ad) for ad in spare[:1])
         for seat, ad in wanted.items():
             self._linked_for[seat] = None
             self._context.connector.want(("tag", self.tag), ad.contact(), now, out)
+        for ad in desired:
+            since = self._context.connector.dialling_since(ad.node_key)
+            if self._was_attached and since is not None and not self._is_unsure(ad.node_key, now):
+                self._context.agenda.set_earlier(("settle", self.tag), since + DIAL_DOUBT_SECONDS)
         return wanted
 
     def _ask(self, seat: NodeKey, attachment: _Attachment, now: float, out: Effects) -> None:
@@ -225,6 +272,8 @@ class TagClient:
                 is_primary = attachment.acknowledged is SubscriptionMode.PRIMARY
                 interval = PULSE_SECONDS if is_asked or (is_primary and busy) else PULSE_SECONDARY_SECONDS
                 self._context.liveness.watch(PeerKey(seat), ("tag", self.tag), interval, now)
+                if is_asked and seat in self._hedges:
+                    self._context.liveness.hint(PeerKey(seat), now)
         next_phase = self.window.next_phase(wall)
         if next_phase is not None and self._attachments:
             self._context.agenda.set_earlier(("settle", self.tag), now + (next_phase - wall) + 0.001)
@@ -234,6 +283,7 @@ class TagClient:
         before, self._entries_before = self._entries_before, entries
         added = [seat for seat in entries if seat not in before]
         if added:
+            self._was_attached = True
             self.publisher.entries_changed(added, entries, self.committee, now, out)
             starts_at = self._context.clock.monotonic(self.window.start)
             self.visits.plan_audit(now, len(self.committee.seats) - len(entries), starts_at)
@@ -269,6 +319,7 @@ class TagClient:
 
     def peer_connected(self, peer: PeerKey, now: float, out: Effects) -> None:
         seat = NodeKey(peer)
+        self._avoided.pop(seat, None)
         if seat in self._linked_for:
             self.settle(now, out)
         self.visits.peer_connected(seat, out)
@@ -283,15 +334,26 @@ class TagClient:
         if seat in self._linked_for:
             self.settle(now, out)
 
-    def peer_suspect(self, peer: PeerKey, now: float, out: Effects) -> None:
-        """A relay has not answered for a while: have the next one at hand."""
-        if NodeKey(peer) in self._attachments:
-            self.settle(now, out)
+    def peer_doubted(self, peer: PeerKey, now: float, out: Effects) -> None:
+        """A relay has not answered for a while: have another one beside it, and see whether the others live."""
+        if NodeKey(peer) not in self._attachments:
+            return
+        for seat in self._attachments:
+            self._context.liveness.hint(PeerKey(seat), now)
+        self.settle(now, out)
 
-    def seat_down(self, peer: PeerKey, seat: NodeKey, now: float) -> None:
-        """A relay of this tag finds another dead: ask that one at once, if it serves us. Nobody leaves on hearsay."""
-        if seat in self._attachments and self.committee.rank_of(NodeKey(peer)) is not None:
-            self._context.liveness.probe(PeerKey(seat), now)
+    def seat_down(self, peer: PeerKey, frame: SeatDown, now: float, out: Effects) -> None:
+        """A relay of this tag finds another dead, or doubts it: ask that one at once, if it serves us. Nobody leaves on
+        hearsay; but whoever says it of itself is about to leave, and another is to serve us before it does."""
+        if frame.seat not in self._attachments or self.committee.rank_of(NodeKey(peer)) is None:
+            return
+        if PeerKey(frame.seat) == peer:
+            self._avoided[frame.seat] = now + LEAVING_SECONDS
+            self.settle(now, out)
+        elif frame.is_dead:
+            self._context.liveness.probe(PeerKey(frame.seat), now)
+        else:
+            self._context.liveness.hint(PeerKey(frame.seat), now)
 
     # --- frames -------------------------------------------------------------------------------
 

@@ -206,9 +206,9 @@ class TagSet:
             entry.client.peer_gone(peer, now, out)
             self._tell_stranded(entry, now, out)
 
-    def peer_suspect(self, peer: PeerKey, now: float, out: Effects) -> None:
+    def peer_doubted(self, peer: PeerKey, now: float, out: Effects) -> None:
         for entry in self._open.values():
-            entry.client.peer_suspect(peer, now, out)
+            entry.client.peer_doubted(peer, now, out)
 
     def directory_changed(self, now: float, out: Effects) -> None:
         wall = self._clock.wall(now)

@@ -33,6 +33,8 @@ SEED_BYTES = 32
 NODE_SEED_KEY = b"node-seed"
 CERTIFICATE_KEY = b"certificate"
 WITHDRAW_SECONDS = 0.2
+MOVE_SECONDS = 2.0
+"""How long subscribers have to move on once they were told to."""
 LOOK_SECONDS = 0.05
 
 log = Log("relay")
@@ -171,7 +173,7 @@ class RelayHost:
         return True
 
     async def aclose(self) -> None:
-        """Withdraw the ad, say goodbye to all peers, free the port."""
+        """Withdraw the ad, let subscribers move on, say goodbye to all peers, free the port."""
         if self._closed:
             return
         self._closed = True
@@ -180,12 +182,22 @@ class RelayHost:
                 await self._driver.call(self._withdraw)
                 # Its last word should leave before the links close behind it.
                 await asyncio.sleep(WITHDRAW_SECONDS)
+                await self._let_subscribers_move()
         finally:
             self._driver.stop()
             await self._tasks.aclose()
             self._memory.keep(self.machine.directory, self._clock.wall(), self.machine.node_key)
             await self.links.aclose()
         log.info("relay stopped", node=ShortId(self.machine.node_key))
+
+    async def _let_subscribers_move(self) -> None:
+        """Until nobody is served here any more, if there is anyone else to serve them; not for long."""
+        machine, until = self.machine, self._clock.monotonic() + MOVE_SECONDS
+        while machine.tags.has_subscribers and machine.connector.relays:
+            if self._clock.monotonic() >= until:
+                log.info("subscribers were left behind", node=ShortId(machine.node_key))
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _remember(self) -> None:
         while True:
@@ -195,6 +207,7 @@ class RelayHost:
     def _withdraw(self, now: float) -> tuple[None, Effects]:
         out: Effects = []
         self.machine.directory.withdraw(self.machine.clock.wall(now), out)
+        self.machine.tags.leave(out)
         return None, out
 
 

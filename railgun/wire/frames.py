@@ -196,10 +196,11 @@ class SeatPull:
 
 @dataclass(frozen=True)
 class SeatDown:
-    """Seat to client: I find this seat dead; probe it yourself."""
+    """Seat to client: I find this seat dead, or doubt it; see for yourself. Of itself: I am about to leave."""
 
     tag: TagField
     seat: Annotated[NodeKey, Bytes(32)]
+    is_dead: Annotated[bool, Bool()]
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(SeatExchange, tags, many_ids, st.booleans(), numbers, st.binary(min_size=16, max_size=16)),
     st.builds(SeatPull, tags, many_ids),
     st.builds(SeatOpen, descriptors, hashes, st.booleans()),
-    st.builds(SeatDown, tags, keys),
+    st.builds(SeatDown, tags, keys, st.booleans()),
     st.builds(Unsubscribe, tags),
     st.builds(Subscribed, tags, modes, hashes, st.binary(min_size=8, max_size=8), numbers),
     st.builds(

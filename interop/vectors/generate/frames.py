@@ -125,7 +125,7 @@ def samples() -> list[tuple[str, Any]]:
         ),
         ("seat exchange, urgent", SeatExchange(KEYS.tag, IDS[:1], True, 1, IDS[0])),
         ("seat pull", SeatPull(KEYS.tag, IDS[:2])),
-        ("seat down", SeatDown(KEYS.tag, OTHER_SEAT)),
+        ("seat down", SeatDown(KEYS.tag, OTHER_SEAT, True)),
         ("refused", Refused(RefusalCode.RATE_LIMITED, KEYS.tag, IDS[:1], 250)),
         ("refused, code alone", Refused(RefusalCode.IDLE, None, None, None)),
         ("refused, tag and wait", Refused(RefusalCode.BUSY, KEYS.tag, None, 86_400_000)),

@@ -219,7 +219,7 @@ class _NoticeTrusted(Break):
 
         def handle_gullibly(event: Event, now: float) -> Effects:
             out = handle(event, now)
-            if isinstance(event, FrameReceived) and isinstance(event.frame, SeatDown):
+            if isinstance(event, FrameReceived) and isinstance(event.frame, SeatDown) and event.frame.is_dead:
                 dead = PeerKey(event.frame.seat)
                 if client.connector.is_linked(dead):
                     out.append(Disconnect(dead, RefusalCode.REPLACED))

@@ -144,7 +144,7 @@ class LyingRelay:
         for tag, seat in self.relay.seats.items():
             others = [key for key in seat.seat_keys if key != self.relay.node_key]
             if others and seat.subscribers.peers:
-                out.append(SendFrame(seat.subscribers.peers, SeatDown(tag, self._dice.choice(others))))
+                out.append(SendFrame(seat.subscribers.peers, SeatDown(tag, self._dice.choice(others), True)))
 
 
 def _is_hidden(item: EnvelopeId) -> bool:

@@ -167,10 +167,10 @@ def test_a_notice_of_death_makes_a_client_ask_and_it_leaves_nobody_that_answers(
     lab = ClientLab()
     primary, secondary = lab.attach()
     lab.until(10.0)
-    lab.frame(secondary, SeatDown(lab.tag.tag, primary))
+    lab.frame(secondary, SeatDown(lab.tag.tag, primary, True))
     effects = lab.until(12.0)
     assert [effect for effect in effects if isinstance(effect, Disconnect)] == []
-    lab.frame(secondary, SeatDown(lab.tag.tag, primary))
+    lab.frame(secondary, SeatDown(lab.tag.tag, primary, True))
     effects = lab.until(12.7, silent=[primary])
     assert [effect.peer for effect in effects if isinstance(effect, Disconnect)] == [primary]
 

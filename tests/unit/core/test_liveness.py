@@ -25,15 +25,15 @@ class Run:
         self.dead_at: float | None = None
         self.answers_until = 1e9
         self.drop_next_pulses = 0
+        self.answer_due = False
         self.liveness.watch(peer, USER, interval_seconds, self.now)
 
     def until(self, end: float) -> None:
         """In steps of 10 ms; an answer takes one."""
-        answer_due = False
         while self.now < end:
-            if answer_due:
+            if self.answer_due:
                 self.liveness.heard(self.peer, self.now, answer=True)
-                answer_due = False
+                self.answer_due = False
             for name in self.agenda.take_due(self.now):
                 if name == PULSES:
                     sent: Effects = []
@@ -43,7 +43,7 @@ class Run:
                         if self.drop_next_pulses:
                             self.drop_next_pulses -= 1
                         else:
-                            answer_due = self.now < self.answers_until
+                            self.answer_due = self.now < self.answers_until
                 elif name[0] == "silence" and self.liveness.silence_due(self.peer, self.now):
                     self.dead_at = self.dead_at or self.now
             self.now += 0.01
@@ -120,16 +120,85 @@ def test_notices_again_and_again_do_not_keep_a_dead_peer_alive() -> None:
     assert run.dead_at < 3.2
 
 
-def test_a_suspect_is_known_before_it_is_dead() -> None:
-    run = Run(None, SMALL)
-    run.answers_until = 1.5
-    run.until(4.0)
-    assert not run.liveness.is_suspect(SMALL)
-    run.until(4.8)
-    assert run.liveness.is_suspect(SMALL)
+@pytest.mark.parametrize("interval", [1.0, 5.0])
+def test_doubt_comes_long_before_death_and_ends_with_a_word(interval: float) -> None:
+    run = Run(None, SMALL, interval)
+    run.until(11.0)
+    run.answers_until = run.now
+    asked_at = run.pulses[-1] + interval
+    run.until(asked_at + 0.55)
+    assert not run.liveness.is_doubted(SMALL)
+    run.until(asked_at + 0.7)
+    assert run.liveness.is_doubted(SMALL)
     assert run.dead_at is None
     run.liveness.heard(SMALL, run.now)
-    assert not run.liveness.is_suspect(SMALL)
+    assert not run.liveness.is_doubted(SMALL)
+
+
+def test_three_lost_pulses_in_a_row_make_no_doubt_and_are_asked_for_again_at_once() -> None:
+    run = Run(None, SMALL)
+    run.until(4.9)
+    before = len(run.pulses)
+    run.drop_next_pulses = 3
+    while run.now < 7.0:
+        run.until(run.now + 0.02)
+        assert not run.liveness.is_doubted(SMALL)
+    # The lost one, two early ones that are lost too, one that is answered; then the usual pace.
+    assert [round(at - run.pulses[before], 1) for at in run.pulses[before : before + 5]] == [0.0, 0.2, 0.4, 0.5, 1.5]
+
+
+def test_a_peer_that_answers_is_asked_no_more_often_for_the_looks_at_it() -> None:
+    run = Run(None, SMALL)
+    run.until(60.05)
+    assert len(run.pulses) == 60
+
+
+def test_a_slow_peer_is_in_doubt_only_after_four_of_its_own_round_trips() -> None:
+    agenda = Agenda()
+    liveness, now, owed = Liveness(agenda, None), 0.0, list[float]()
+    liveness.watch(SMALL, USER, 1.0, now)
+    doubted: list[float] = []
+    while now < 60.0:
+        while owed and owed[0] <= now:
+            owed.pop(0)
+            liveness.heard(SMALL, now, answer=True)
+        for name in agenda.take_due(now):
+            sent: Effects = []
+            if name == PULSES:
+                liveness.pulses_due(now, sent)
+                owed += [now + 0.7] * len(sent)
+            else:
+                assert not liveness.silence_due(SMALL, now)
+        if liveness.is_doubted(SMALL):
+            doubted.append(now)
+        now += 0.01
+    assert all(at < 5.0 for at in doubted)  # until it is known
+
+
+def test_a_hint_makes_doubt_come_sooner_and_no_death() -> None:
+    run = Run(None, SMALL, 5.0)
+    run.until(3.0)
+    run.answers_until = 0.0
+    run.liveness.hint(SMALL, run.now)
+    run.until(3.35)
+    assert not run.liveness.is_doubted(SMALL)
+    run.until(3.5)
+    assert run.liveness.is_doubted(SMALL)
+    run.until(10.0)
+    assert run.dead_at == pytest.approx(6.0, abs=0.05)
+
+
+def test_a_machine_that_was_held_up_looks_once_more_before_it_doubts() -> None:
+    run = Run(None, SMALL)
+    run.until(4.9)
+    run.drop_next_pulses = 1
+    while run.drop_next_pulses:
+        run.until(run.now + 0.02)
+    run.now += 0.9  # its answers wait unread
+    run.until(run.now + 0.05)
+    assert not run.liveness.is_doubted(SMALL)
+    run.until(run.now + 3.0)
+    assert not run.liveness.is_doubted(SMALL)
 
 
 def test_the_shortest_of_all_users_intervals_holds_and_nothing_is_left_behind() -> None:
