@@ -6,8 +6,9 @@ Owns: reading one line without holding anything up. Must not know: what is asked
 from __future__ import annotations
 
 import asyncio
+import termios
 import threading
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
@@ -15,8 +16,20 @@ if TYPE_CHECKING:
 ANSWER_CHARACTERS_MAX = 200
 
 
+def _forget_typed(stream: IO[str]) -> None:
+    try:
+        if stream.isatty():
+            termios.tcflush(stream.fileno(), termios.TCIFLUSH)
+    except (OSError, ValueError, termios.error):
+        return  # no input, or none that forgets: reading it tells
+
+
 async def read_answer(context: Context, question: str) -> str:
-    """The line that is typed, stripped and in lower case; empty where standard input has ended."""
+    """The line that is typed, stripped and in lower case; empty where standard input has ended.
+
+    What was typed into a terminal before the question stood there answers nothing: a yes says that somebody looked.
+    """
+    _forget_typed(context.stdin)
     context.printer.tell(question)
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[str] = loop.create_future()

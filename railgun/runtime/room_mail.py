@@ -87,6 +87,8 @@ class RoomMail:
                     self._arrived.set()
             case MessagePrepared(_, token, message_id, parts):
                 self._prepared(token, message_id, parts)
+                if parts:
+                    self._arrived.set()  # whoever follows sees own messages too
             case MessageReceipted(_, part, receipts, of, majority, _):
                 self._settled_some.set()
                 if majority:

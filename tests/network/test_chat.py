@@ -167,6 +167,19 @@ def test_two_people_chat_in_lines(lab: Lab) -> None:
         bob.until(r'^\[2\] \d\d:\d\d \w+ to 1 "hello .*": hi Bob$')
         bob.type("/react 2 +1")
         ada.until(r"^\* \w+ reacts \+1 to 2$")
+        bob.until(r"^\* you react \+1 to 2$")
+        # What another command on the profile says is shown at once, can be edited and taken back.
+        lab.must("--profile", "ada", "send", "ops", "from a script")
+        ada.until(r"^\[3\] \d\d:\d\d you: from a script$")
+        bob.until(r"^\[3\] \d\d:\d\d \w+: from a script$")
+        ada.type("/edit 3 from me")
+        ada.until(r"^\* you edit 3: from me \(edited\)$")
+        bob.until(r"^\* \w+ edits 3: from me \(edited\)$")
+        bob.type("/edit 3 no")
+        bob.until("message 3 is somebody else's")
+        ada.type("/delete 3")
+        ada.until(r"^\* you delete 3$")
+        bob.until(r"^\* \w+ deletes 3$")
         ada.type("/who")
         ada.until("2 devices are in the room")
         ada.type("/committee")
@@ -179,7 +192,7 @@ def test_two_people_chat_in_lines(lab: Lab) -> None:
 
         bob.type("/quit")
         assert bob.end() == 0
-        assert bob.shown[-1] == "1 sent, 1 received."
+        assert bob.shown[-1] == "1 sent, 4 received."
         assert ada.end() == 0, ada.shown
         assert ada.shown[-1] == "1 sent, 2 received."
         assert not any("\x1b" in line for line in ada.shown + bob.shown)

@@ -118,6 +118,17 @@ class ChatModel:
             raise UsageError(f"message {number} is not sent yet")
         return found
 
+    def correctable(self, number: int) -> Entry:
+        """An own text or reply, by number. Raises UsageError where it is none, or deleted already, and as `entry`."""
+        found = self.entry(number)
+        if not found.is_own:
+            raise UsageError(f"message {number} is somebody else's: only its author edits or deletes it")
+        if found.kind not in ("text", "reply"):
+            raise UsageError(f"message {number} is a file: /cancel {number} takes it back")
+        if found.is_deleted:
+            raise UsageError(f"message {number} is deleted already")
+        return found
+
     def about(self, entry: Entry) -> Entry | None:
         """The entry that ``entry`` answers, if it is here."""
         return None if entry.target is None else self._by_id.get(entry.target)
@@ -130,18 +141,28 @@ class ChatModel:
             return None
         self._remember(message.message_id)
         self._typing.pop(message.author, None)
+        if message.is_own and self._is_of_this_chat(message):
+            return None
+        name = "you" if message.is_own else message.author_name
         target = None if message.target is None else self._by_id.get(message.target)
         match message.kind:
             case "reaction":
-                return (
-                    None if target is None else self.reacted(target, message.author, message.author_name, message.text)
-                )
+                return None if target is None else self.reacted(target, message.author, name, message.text)
             case "edit" | "delete":
-                return self._corrected(message, target)
+                return self._corrected(message, target, name)
         entry = self._add(message.author, message.author_name, message.kind, message.text, message.received_at)
         entry.target = message.target
         self._name(entry, message.message_id)
-        return Heard(Change.SAID, entry, message.author_name)
+        return Heard(Change.SAID, entry, name)
+
+    def _is_of_this_chat(self, message: Message) -> bool:
+        """Whether it is what this chat has under way, seen before its receipts; if so, it has its id from now on."""
+        said = (message.kind, message.text, message.target)
+        for entry in self._entries.values():
+            if entry.is_own and entry.message_id is None and (entry.kind, entry.text, entry.target) == said:
+                self._name(entry, message.message_id)
+                return True
+        return False
 
     def reacted(self, entry: Entry, author: DeviceKey, name: str, emoji: str) -> Heard | None:
         """Somebody's newest reaction takes the place of the one before; an empty one takes it away."""
@@ -155,16 +176,16 @@ class ChatModel:
             return None
         return Heard(Change.REACTED, entry, name, emoji)
 
-    def _corrected(self, message: Message, target: Entry | None) -> Heard | None:
+    def _corrected(self, message: Message, target: Entry | None, name: str) -> Heard | None:
         # That the two authors are one is for us to check: whoever is in the room can name any message.
         if target is None or target.author != message.author or target.is_deleted:
             return None
         if message.kind == "delete":
             target.is_deleted, target.text = True, ""
             target.reactions.clear()
-            return Heard(Change.DELETED, target, message.author_name)
+            return Heard(Change.DELETED, target, name)
         target.is_edited, target.text = True, message.text
-        return Heard(Change.EDITED, target, message.author_name)
+        return Heard(Change.EDITED, target, name)
 
     # --- what this device says ------------------------------------------------------------------
 
@@ -176,7 +197,11 @@ class ChatModel:
         return entry
 
     def offering(self, view: FileView, now: float) -> Entry:
-        """A file of this device's is offered."""
+        """A file of this device's is offered. Its message may have been heard of before."""
+        known = self._by_id.get(view.message_id)
+        if known is not None:
+            known.file = view
+            return known
         entry = self._add(self.own, self.own_name, "file", view.name, now)
         entry.is_own, entry.file = True, view
         self._remember(view.message_id)
@@ -195,6 +220,10 @@ class ChatModel:
         """A majority of seats has signed for it."""
         entry.delivery, entry.receipts, entry.of = Delivery.SIGNED, receipt.receipts, receipt.of
         self._remember(receipt.message_id)
+        other = self._by_id.get(receipt.message_id)
+        if other is not None and other is not entry and entry.message_id is not None:
+            # Another command said the same at the same time, and each has the other's id.
+            self._name(other, entry.message_id)
         self._name(entry, receipt.message_id)
 
     def kept(self, entry: Entry) -> None:

@@ -61,6 +61,8 @@ class PlainSurface:
         if self._session is None:
             self._before.append(heard)
         else:
+            if heard.entry.file is not None:
+                self._steps[heard.entry.number] = file_step(heard.entry)
             self._printer.tell(heard_line(self._session.model, heard))
 
     def marked(self, entry: Entry) -> None:

@@ -21,9 +21,11 @@ from railgun.cli.failures import explain
 from railgun.errors import DiscoveryError, NotMember, RailGunError, StoreError, UsageError
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
-from railgun.runtime.room_views import Receipt
+from railgun.runtime.room_following import MessageFollower
+from railgun.runtime.room_views import Message, Receipt
 from railgun.runtime.status import RoomStatusView
 from railgun.types import MessageId
+from railgun.wire.content import DeleteContent, EditContent
 
 SENDS_MAX: Final = 32
 """Sends of this chat under way; typing on waits."""
@@ -100,15 +102,15 @@ class Session:
 
         Raises StoreError, or whatever else ended the peer.
         """
+        follower = self._room.follow()
         for message in self._room.history(history) if history else ():
-            heard = self.model.heard(message)
-            if heard is not None:
-                self._surface.heard(heard)
+            self._heard(message)
         async with owned_tasks() as self._tasks:
             surface = self._tasks.start(self._surface.run(self), ends_all=True)
             for work in (self._read(), self._peer.wait()):
                 self._tasks.start(work, ends_all=True)
             self._tasks.start(self._hear_typing())
+            self._tasks.start(self._hear_own(follower))
             self._tasks.start(self._transfers.watch())
             await self._tasks.wait()
             if surface.done() and self._sends:
@@ -116,11 +118,24 @@ class Session:
 
     async def _read(self) -> None:
         async for message in self._room.messages():
-            heard = self.model.heard(message)
-            if heard is not None:
+            if self._heard(message):
                 self.received += 1
-                self._surface.heard(heard)
         self.ending = OUT
+
+    async def _hear_own(self, follower: MessageFollower) -> None:
+        """What other commands on this profile say, and what this chat says, seen before its receipts."""
+        async for message in follower:
+            if message.is_own:
+                self._heard(message)
+
+    def _heard(self, message: Message) -> bool:
+        """Show a message; whether it changes anything that is shown."""
+        heard = self.model.heard(message)
+        if heard is None:
+            return False
+        self._transfers.attach(heard.entry)
+        self._surface.heard(heard)
+        return True
 
     async def _hear_typing(self) -> None:
         try:
@@ -158,6 +173,8 @@ class Session:
                 await self._start(self._say(entry, lambda: self._room.reply(target, text)))
             case words.React(number, emoji):
                 await self._start(self._react(model.entry(number), emoji))
+            case words.Edit() | words.Delete():
+                await self._start(self._correct(self._correction(asked)))
             case words.SendFile(path):
                 await self._start(self._transfers.send(path))
             case words.SaveFile(number, directory):
@@ -198,6 +215,11 @@ class Session:
         if found is None:
             raise UsageError(f"message {number} is not sent yet")
         return found
+
+    def _correction(self, asked: words.Edit | words.Delete) -> EditContent | DeleteContent:
+        self.model.correctable(asked.number)
+        target = self._target(asked.number)
+        return EditContent(target, asked.text) if isinstance(asked, words.Edit) else DeleteContent(target)
 
     async def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work`` beside what is typed next; wait while too much is under way."""
@@ -247,6 +269,17 @@ class Session:
         heard = self.model.reacted(entry, self.model.own, "you", emoji)
         if heard is not None:
             self._surface.heard(heard)
+
+    async def _correct(self, correction: EditContent | DeleteContent) -> None:
+        """Send it; it is shown as soon as it is kept, as every own message that is followed."""
+        try:
+            await self._room.send(correction)
+        except DiscoveryError:
+            self._surface.tell("No majority yet for the change; it is kept and going on.")
+        except StoreError:
+            raise
+        except RailGunError as error:
+            self._surface.tell(explain(error))
 
     async def is_typing(self, active: bool) -> None:
         """Let the others know, not more often than they need. Raises StoreError."""

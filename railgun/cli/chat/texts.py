@@ -122,15 +122,16 @@ def delivery_mark(entry: Entry) -> str:
 def heard_line(model: ChatModel, heard: Heard) -> str:
     """What happened, as a line of its own."""
     entry, name = heard.entry, name_line(heard.by_name)
+    s = "" if name == "you" else "s"  # nobody else is shown by that word alone
     match heard.change:
         case Change.SAID:
             return entry_text(model, entry)
         case Change.REACTED:
-            what = f"reacts {one_line(heard.emoji)} to" if heard.emoji else "takes a reaction back from"
+            what = f"react{s} {one_line(heard.emoji)} to" if heard.emoji else f"take{s} a reaction back from"
             return f"* {name} {what} {entry.number}"
         case Change.EDITED:
-            return f"* {name} edits {entry.number}: {_body(entry)}"
-    return f"* {name} deletes {entry.number}"
+            return f"* {name} edit{s} {entry.number}: {_body(entry)}"
+    return f"* {name} delete{s} {entry.number}"
 
 
 def delivery_line(entry: Entry) -> str:

@@ -45,6 +45,11 @@ class Transfers:
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
+    def attach(self, entry: Entry) -> None:
+        """Look up a message's file before it is shown for the first time."""
+        if entry.kind == "file" and entry.file is None and entry.message_id is not None:
+            entry.file = self._room.file(entry.message_id)
+
     def look(self) -> None:
         """Bring what is shown up to date."""
         for entry in self._model.moving_files():

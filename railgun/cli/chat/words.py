@@ -19,6 +19,8 @@ HELP: Final = (
     "Type a text and Enter to say it. Messages are numbered:",
     "/reply 3 TEXT   answer message 3",
     "/react 3 EMOJI  put an emoji on message 3; without one, take yours back",
+    "/edit 3 TEXT    say your message 3 anew",
+    "/delete 3       take your message 3 back",
     "/send PATH      send a file",
     "/save 3 [DIR]   save a file, here or in DIR, as soon as all of it has come",
     "/cancel 3       take a file back, or collect no more of somebody else's",
@@ -53,6 +55,21 @@ class React:
 
     number: int
     emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Give the own message with this number another text."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take the own message with this number back."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,7 @@ class Quit:
 
 
 Words: TypeAlias = Union[
-    Say, Reply, React, SendFile, SaveFile, CancelFile, ShowFiles, Invite, Who, ShowCommittee, Help, Quit
+    Say, Reply, React, Edit, Delete, SendFile, SaveFile, CancelFile, ShowFiles, Invite, Who, ShowCommittee, Help, Quit
 ]
 
 _BARE: Final[dict[str, Words]] = {
@@ -120,7 +137,7 @@ _BARE: Final[dict[str, Words]] = {
     "help": Help(),
     "quit": Quit(),
 }
-_NAMES: Final = ("reply", "react", "send", "save", "cancel", "invite", *_BARE)
+_NAMES: Final = ("reply", "react", "edit", "delete", "send", "save", "cancel", "invite", *_BARE)
 
 
 def parse_words(line: str) -> Words | None:
@@ -137,11 +154,16 @@ def parse_words(line: str) -> Words | None:
     if name in _BARE and not rest:
         return _BARE[name]
     match name:
-        case "reply":
+        case "reply" | "edit":
             number, text = _numbered(rest)
             if not text:
-                raise UsageError("what is the answer? /reply 3 TEXT")
-            return Reply(number, _text(text))
+                raise UsageError(f"what is the {'answer' if name == 'reply' else 'new text'}? /{name} 3 TEXT")
+            return Reply(number, _text(text)) if name == "reply" else Edit(number, _text(text))
+        case "delete":
+            number, text = _numbered(rest)
+            if text:
+                raise UsageError("/delete takes the number of a message and nothing more")
+            return Delete(number)
         case "react":
             number, emoji = _numbered(rest)
             if len(emoji.encode(errors="replace")) > EMOJI_BYTES_MAX:

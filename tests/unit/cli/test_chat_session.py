@@ -12,11 +12,12 @@ import pytest
 from railgun.cli.chat.model import Delivery, Entry, Heard
 from railgun.cli.chat.session import OUT, SENDS_MAX, Session
 from railgun.errors import DiscoveryError, NotMember, StoreError, UsageError
+from railgun.runtime.file_views import FileView
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
 from railgun.types import DeviceKey, MessageId, RootKey
-from railgun.wire.content import TextContent
+from railgun.wire.content import DeleteContent, EditContent, TextContent
 
 ADA, BOB = DeviceKey(b"a" * 32), DeviceKey(b"b" * 32)
 Script = Callable[[Session], Awaitable[None]]
@@ -39,6 +40,8 @@ class FakeRoom:
         self.gate.set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.coming: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.followed: asyncio.Queue[Message] = asyncio.Queue()
+        self.known_file: FileView | None = None
         self.asked: list[tuple[Any, ...]] = []
 
     def members(self) -> list[MemberView]:
@@ -50,6 +53,13 @@ class FakeRoom:
     async def messages(self) -> AsyncIterator[Message]:
         while (message := await self.coming.get()) is not None:
             yield message
+
+    async def follow(self) -> AsyncIterator[Message]:
+        while True:
+            yield await self.followed.get()
+
+    def file(self, message_id: MessageId) -> FileView | None:
+        return self.known_file
 
     async def typing(self) -> Typing:
         nobody: asyncio.Future[Typing] = asyncio.get_running_loop().create_future()
@@ -155,6 +165,76 @@ async def test_what_does_not_arrive_is_marked(error: Exception, delivery: Delive
     await session.run(0)
     assert surface.shown == ["under way 1", f"{delivery.value} 1"]
     assert session.sent == 0
+
+
+def own(number: int, kind: str, text: str, target: MessageId | None = None) -> Message:
+    message_id = MessageId(bytes([number]) * 16)
+    return Message(message_id, ADA, "Ada", kind, text, target, 1_000, True, TextContent(text))
+
+
+async def until(shown: list[str], line: str) -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+        if line in shown:
+            return
+    raise AssertionError(f"{line!r} never came: {shown}")
+
+
+async def test_what_another_command_says_is_shown_at_once() -> None:
+    room = FakeRoom()
+    room.gate.clear()
+
+    async def script(session: Session) -> None:
+        await session.typed("mine")
+        await until(surface.shown, "under way 1")
+        # What this chat has under way is not shown twice, and can be named before its receipts.
+        room.followed.put_nowait(own(60, "text", "mine"))
+        room.followed.put_nowait(own(61, "text", "from a script"))
+        room.followed.put_nowait(said(9))
+        await until(surface.shown, "said 2 from a script")
+        assert session.model.entry(1).message_id == own(60, "text", "mine").message_id
+
+    session, surface = chat(room, script)
+    surface.grace_seconds = 0
+    await session.run(0)
+    assert surface.shown == ["under way 1", "said 2 from a script"]
+    assert session.received == 0, "own messages are not received; others' come by the reader alone"
+
+
+async def test_own_messages_are_edited_and_deleted_and_nobody_elses() -> None:
+    room = FakeRoom()
+
+    async def script(session: Session) -> None:
+        room.followed.put_nowait(own(60, "text", "mien"))
+        await until(surface.shown, "said 2 mien")
+        for line in ("/edit 1 theirs", "/delete 1", "/edit 2 mine", "/delete 7"):
+            await session.typed(line)
+        about = own(60, "text", "").message_id
+        await session.typed("/delete 2")
+        room.followed.put_nowait(own(61, "edit", "mine", about))
+        room.followed.put_nowait(own(62, "delete", "", about))
+        await until(surface.shown, "deleted 2 ")
+        await session.typed("/edit 2 again")
+
+    session, surface = chat(room, script)
+    await session.run(1)
+    about = own(60, "text", "").message_id
+    assert room.asked == [(EditContent(about, "mine"),), (DeleteContent(about),)]
+    assert surface.shown.count("message 1 is somebody else's: only its author edits or deletes it") == 2
+    assert "edited 2 mine" in surface.shown
+    assert surface.shown[-1] == "message 2 is deleted already"
+
+
+async def test_a_file_is_known_when_it_is_first_shown() -> None:
+    room = FakeRoom()
+    message_id = said(7).message_id
+    room.known_file = FileView(message_id, "plan.pdf", 10, 0, "coming", False)
+    session, surface = chat(room, forever)
+    room.coming.put_nowait(said(7, "file"))
+    room.coming.put_nowait(None)
+    await session.run(0)
+    assert session.model.entry(1).file == room.known_file
+    assert surface.shown[0] == "said 1 7"
 
 
 async def test_a_full_disk_ends_the_chat() -> None:

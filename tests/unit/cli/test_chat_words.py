@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from railgun.cli.chat.qr import QUIET_MODULES, qr_lines
 from railgun.cli.chat.words import (
     CancelFile,
+    Delete,
+    Edit,
     Help,
     Invite,
     Quit,
@@ -39,6 +41,8 @@ from tests.support.commands import Commands
         ("/reply 3 yes and no", Reply(3, "yes and no")),
         ("/react 3 +1", React(3, "+1")),
         ("/react 3", React(3, "")),
+        ("/edit 3 not so", Edit(3, "not so")),
+        ("/delete 3", Delete(3)),
         ("/invite", Invite(1)),
         ("/invite 5", Invite(5)),
         ("/who", Who()),
@@ -58,6 +62,9 @@ def test_lines(line: str, meant: object) -> None:
         ("/zzz", "/help shows"),
         ("/quit now", "takes nothing more"),
         ("/reply 3", "what is the answer"),
+        ("/edit 3", "what is the new text"),
+        ("/delete 3 now", "nothing more"),
+        ("/delete x", "by its number"),
         ("/reply three yes", "whole number"),
         ("/react 0 x", "whole number"),
         ("/react ٣ x", "whole number"),
