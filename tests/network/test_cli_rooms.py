@@ -54,6 +54,7 @@ def send_files(lab: Lab) -> None:
     assert "directory" in lab("--profile", "bob", "send", "ops", "--file", lab.home).complaint.lower()
 
 
+@pytest.mark.timeout(300)  # some fifty commands, each a process of its own
 def test_two_people_talk(lab: Lab) -> None:
     link = start_room(lab)
     reading = lab.start("--profile", "ada", "tail", "ops", "--lines")
