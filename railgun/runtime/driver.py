@@ -77,7 +77,7 @@ class Machine(Protocol):
 
 class FrameSide(Protocol):
     """Takes frames of some kinds past the machine: what is no decision of the protocol's. Called on the loop; must not
-    block, must not raise, and bounds itself what peers may cause."""
+    block, must not raise, and bounds itself what peers may cause. `peer_gone` comes after all frames of that link."""
 
     @property
     def kinds(self) -> frozenset[type]: ...
@@ -231,8 +231,10 @@ class Driver:
             event = _decoded(*item) if isinstance(item, tuple) else item
             if isinstance(event, FrameReceived) and type(event.frame) in self._side_kinds and self._side is not None:
                 self._side.frame_received(event.peer, event.frame)
-            else:
-                effects += machine.handle(event, now)
+                continue
+            if isinstance(event, PeerDisconnected) and self._side is not None:
+                self._side.peer_gone(event.peer)  # after the frames that it had sent, or they would bring it back
+            effects += machine.handle(event, now)
         if machine.turn_due:
             effects += machine.handle(TURN_ENDED, now)
         self._carry_out(effects)
@@ -345,8 +347,6 @@ class Driver:
         )
 
     def link_down(self, peer: PeerKey, error: LinkError) -> None:
-        if self._side is not None:
-            self._side.peer_gone(peer)
         self._post_of_peer(peer, PeerDisconnected(peer, _reason(error), _retry_after(error)))
 
     def dial_failed(self, peer: PeerKey, error: LinkError) -> None:

@@ -144,6 +144,35 @@ async def test_the_machine_is_told_why_a_link_ended(error: LinkError, reason: st
     assert event.retry_after_seconds == (5.0 if "busy" in reason else None)
 
 
+class Beside:
+    """A side that writes down what it is told."""
+
+    kinds: frozenset[type] = frozenset({Unsubscribe})
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def frame_received(self, peer: PeerKey, frame: object) -> None:
+        self.told.append("frame")
+
+    def peer_gone(self, peer: PeerKey) -> None:
+        self.told.append("gone")
+
+
+async def test_a_side_hears_of_a_links_end_after_the_links_frames() -> None:
+    """It would keep for good what a frame begins for a peer that has gone already: anybody could fill it so."""
+    machine, side = Scripted(), Beside()
+    async with running(machine, Diary()) as driver:
+        driver.attach(side)
+        for _ in range(2):
+            for _ in range(2 * EVENTS_PER_VISIT):
+                driver.frame_received(PEER, FRAMES.encode(FRAME))
+            driver.link_down(PEER, LinkLost("silence"))
+            await machine.saw(PeerDisconnected)
+            machine.events.clear()
+    assert side.told == 2 * (["frame"] * 2 * EVENTS_PER_VISIT + ["gone"])
+
+
 async def test_one_pulse_to_many_is_one_encoding_and_each_pulse_is_its_own() -> None:
     machine, diary = Scripted(), Diary()
     first, second = Pulse(1, 0, True, ()), Pulse(2, 0, True, ())
