@@ -10,7 +10,9 @@ from railgun.core.roster_state import RosterState
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import DeviceIdentity, issue_certificate, root_identity
 from railgun.crypto.signing import public_key_of, sign, signing_key_of
+from railgun.limits import DEVICE_NAME_BYTES_MAX, ROSTER_ENTRY_BYTES_MAX
 from railgun.types import DeviceKey, RoomId
+from railgun.wire import cbor
 from railgun.wire.certificates import CERTIFICATES
 from railgun.wire.roster import (
     ENTRIES,
@@ -25,6 +27,7 @@ from railgun.wire.roster import (
     LaterEntry,
     LeaveEntry,
     NamedGeneration,
+    NameEntry,
     Removal,
     RemoveEntry,
     RevokeEntry,
@@ -110,6 +113,9 @@ class Room:
     def leave(self, author: Device) -> StoredEntry:
         return self._file(author, LeaveEntry(*self._place(author)))
 
+    def name(self, author: Device, name: str) -> StoredEntry:
+        return self._file(author, NameEntry(*self._place(author), name))
+
 
 def _new(settings: RoomSettings | None = None) -> Room:
     entry = CreateEntry(
@@ -139,6 +145,7 @@ def summary(state: RosterState) -> dict[str, Any]:
             [g.generation, g.commitment.hex(), g.first_day, [device.hex() for device in g.excluded]]
             for g in state.generations
         ],
+        "names": [[device.hex(), name] for device, name in state.names],
         "forks": [[fork.author.hex(), fork.number, [digest.hex() for digest in fork.hashes]] for fork in state.forks],
     }
 
@@ -176,6 +183,8 @@ def _entries() -> list[dict[str, Any]]:
         ("generation", room.generation(BERT)),
         ("remove", room.remove(ANNA, BERT)),
         ("leave", room.leave(CARA)),
+        ("name", room.name(ANNA, "Anna \U0001f33f")),
+        ("name taken back", room.name(ANNA, "")),
     ]
     return [_opened(name, stored) for name, stored in found]
 
@@ -226,6 +235,13 @@ def _states() -> list[dict[str, Any]]:
     number, previous = closed.roster.next_place(BERT.key)
     entry = AddEntry(closed.roster.room, BERT.key, number, previous, NOON, CARA.key, CARA.certificate, True, None)
     closed_add.roster.insert(sign_entry(BERT.seed, entry).data)
+    named = open_room.copy()
+    named.name(ANNA, "Ann")
+    named.name(BERT, "Bert")
+    named.name(ANNA, "Anna")
+    nameless, gone = named.copy(), named.copy()
+    nameless.name(BERT, "")
+    gone.remove(ANNA, BERT)
     own = _new(RoomSettings(closed=True))
     own.invite(ANNA, 1)
     own.add_by_invite(ANNA, BERT)
@@ -245,6 +261,9 @@ def _states() -> list[dict[str, Any]]:
         _resolved("a device that was let in so lets none in", nested),
         _resolved("a person's later device revokes the first", two),
         _resolved("of two that revoke each other the first stays", one, two),
+        _resolved("names: the last of each device", named),
+        _resolved("names: an empty one is none", nameless),
+        _resolved("names: of a device that was put out", gone),
         _resolved("a new room", _new()),
         _resolved("settings the day before they hold", changed, day=DAY + 1),
         _resolved("settings on the day from which they hold", changed, day=DAY + 2),
@@ -289,9 +308,23 @@ def vectors() -> dict[str, Any]:
             _refused("another device's certificate", _signed(wrong)),
             _refused("settings from the same day", _signed(ENTRIES.encode(early))),
             _refused("a number below 1", _signed(ENTRIES.encode(removal))),
+            _refused("a name too long", _named("n" * (DEVICE_NAME_BYTES_MAX + 1))),
+            _refused("a name in bytes", _named(b"Anna")),
+            _refused("no name", _named(None)),
         ],
     }
 
 
 def _signed(body: bytes) -> bytes:
     return SIGNED_ENTRIES.encode(SignedEntry(body, sign(ANNA.seed, ROSTER_LABEL, body)))
+
+
+def _named(name: cbor.Value) -> bytes:
+    """An entry of type 9 with whatever stands for the name; without it for None."""
+    stored = _new().name(ANNA, "Anna")
+    fields = cbor.decode(SIGNED_ENTRIES.decode(stored.data).body, bytes_max=ROSTER_ENTRY_BYTES_MAX)
+    if not isinstance(fields, dict):
+        raise TypeError("an entry is a map")
+    last = max(fields)
+    changed = {key: value for key, value in fields.items() if key != last}
+    return _signed(cbor.encode(changed if name is None else {**changed, last: name}))

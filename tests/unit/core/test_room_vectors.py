@@ -1,4 +1,4 @@
-"""The shared vectors of invites and rosters: what is committed is what the code makes, and refused is refused."""
+"""The shared vectors of invites, rosters and content: committed is what the code makes, and refused is refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from interop.vectors.generate.__main__ import render
+from interop.vectors.generate._packed import unpacked
+from interop.vectors.generate.content import fields_of
 from interop.vectors.generate.roster import summary
 from railgun.core.lobby import lobby_secret
 from railgun.core.roster import Roster
@@ -20,10 +22,11 @@ from railgun.crypto.identity import invite_key_seed
 from railgun.crypto.signing import public_key_of
 from railgun.errors import PeerError
 from railgun.types import RoomId
+from railgun.wire.content import decode_content, encode_content
 from railgun.wire.invites import format_invite, parse_invite
 
 DIRECTORY = Path(__file__).parents[3] / "interop" / "vectors"
-FILES = ("invites", "roster")
+FILES = ("content", "invites", "roster")
 
 Case = dict[str, Any]
 
@@ -66,6 +69,10 @@ def run(case: Case) -> Case:
         case "open_entry":
             stored = open_entry(bytes.fromhex(case["bytes"]))
             return {"author": stored.author.hex(), "number": stored.number, "hash": stored.hash.hex()}
+        case "decode_content":
+            content = decode_content(unpacked(case["bytes"]))
+            assert encode_content(content) == unpacked(case["bytes"])
+            return fields_of(content)
         case "resolve":
             entries = [bytes.fromhex(text) for text in case["entries"]]
             random.Random(len(entries)).shuffle(entries)
