@@ -239,6 +239,12 @@ class WebRtcLinks:
         return link.buffered_bytes if link is not None else 0
 
     @property
+    def dialled_count(self) -> int:
+        """Links up that this node dialled, and its dials under way: each has a socket of its own."""
+        up = sum(isinstance(self._paths.get(link), DialPath) for link in self._links.values())
+        return up + len(self._dials)
+
+    @property
     def half_open_count(self) -> int:
         """Inbound handshakes under way."""
         return self._port.half_open_count if self._port is not None else 0

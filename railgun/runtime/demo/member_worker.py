@@ -57,7 +57,10 @@ class DemoMember:
     def sample(self) -> None:
         """Note now and then what this process holds."""
         self._samples = True
-        self._tasks.start("resources", keep_sampling(self._recorder))
+        self._tasks.start("resources", keep_sampling(self._recorder, self._sockets))
+
+    def _sockets(self) -> int:
+        return self._peer.shared.links.dialled_count
 
     async def obey(self) -> None:
         """Until the orders end."""
@@ -143,7 +146,7 @@ class DemoMember:
         if self._was_restarted:
             self._tell_stored()
         if self._samples:
-            take_sample(self._recorder, last=True)
+            take_sample(self._recorder, self._sockets(), last=True)
         self._orders.tell("ended")
 
     def _take_stock(self) -> None:

@@ -69,7 +69,7 @@ async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
                 "process", role=RELAY, index=start["index"], name=start["name"], pid=os.getpid(), node=node, port=port
             )
             if start["samples"]:
-                sampling.start("resources", keep_sampling(recorder))
+                sampling.start("resources", keep_sampling(recorder, lambda: host.links.dialled_count))
             listening = asyncio.ensure_future(_listen(orders, host, recorder, samples=start["samples"]))
             await asyncio.wait([failing, listening], return_when=asyncio.FIRST_COMPLETED)
             listening.cancel()
@@ -98,7 +98,7 @@ async def _listen(orders: Orders, host: RelayHost, recorder: Recorder, *, sample
                     relay=counters_as_json(host),
                 )
                 if samples and order["kind"] == "end":
-                    take_sample(recorder, last=True)
+                    take_sample(recorder, host.links.dialled_count, last=True)
                 orders.tell("ended" if order["kind"] == "end" else "accounted")
 
 

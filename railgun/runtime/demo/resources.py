@@ -2,8 +2,9 @@
 
 Owns: the samples that a worker takes of itself, the figures made of them. Must not know: what a process does.
 
-A sample is a record of kind ``resources``: at, rss_kib, tasks, descriptors; ``last`` is true for the one that a process
-takes when it is told to end, with nothing said or done any more. A process is compared with itself after
+A sample is a record of kind ``resources``: at, rss_kib, tasks, descriptors, and sockets, those of them that links which
+this process dialled need (links come and go, and one that is up is no leak); ``last`` is true for the one that a
+process takes when it is told to end, with nothing said or done any more. A process is compared with itself after
 SETTLE_SECONDS: by then its code is loaded, its caches and its tables are as full as they get.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,7 +59,7 @@ def rss_kib(status: str) -> int | None:
     return None
 
 
-def take_sample(recorder: Recorder, *, last: bool = False) -> None:
+def take_sample(recorder: Recorder, sockets: int, *, last: bool = False) -> None:
     """Note what this process holds; to be called on its loop."""
     recorder.record(
         KIND,
@@ -66,14 +67,15 @@ def take_sample(recorder: Recorder, *, last: bool = False) -> None:
         rss_kib=rss_kib(_STATUS.read_text(encoding="ascii", errors="replace")),
         tasks=len(asyncio.all_tasks()),
         descriptors=sum(1 for _ in _DESCRIPTORS.iterdir()) - 1,  # the listing itself has one open
+        sockets=sockets,
         last=last,
     )
 
 
-async def keep_sampling(recorder: Recorder) -> None:
+async def keep_sampling(recorder: Recorder, sockets: Callable[[], int]) -> None:
     """Until it is cancelled."""
     while True:
-        take_sample(recorder)
+        take_sample(recorder, sockets())
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
@@ -99,8 +101,8 @@ def resource_figures(lives: Iterable[Sequence[Record]], duration_seconds: float)
         at = first + settled_after
         base = [sample for sample in samples if at <= sample["at"] <= at + BASE_SECONDS and not sample["last"]]
         if base and samples[-1]["last"]:
-            tasks.append(_beyond(samples[-1], base, "tasks"))
-            descriptors.append(_beyond(samples[-1], base, "descriptors"))
+            tasks.append(_beyond(samples[-1], base, _tasks))
+            descriptors.append(_beyond(samples[-1], base, _descriptors))
     return ResourceFigures(
         rss_slope_kib_per_hour=round(max(slopes), DECIMALS) if slopes else None,
         tasks_leaked=sum(tasks) if tasks else None,
@@ -108,9 +110,16 @@ def resource_figures(lives: Iterable[Sequence[Record]], duration_seconds: float)
     )
 
 
-def _beyond(last: Record, base: Sequence[Record], field: str) -> int:
-    before: int = max(sample[field] for sample in base)
-    return max(0, int(last[field]) - before)
+def _tasks(sample: Record) -> int:
+    return int(sample["tasks"])
+
+
+def _descriptors(sample: Record) -> int:
+    return int(sample["descriptors"] - sample["sockets"])
+
+
+def _beyond(last: Record, base: Sequence[Record], held: Callable[[Record], int]) -> int:
+    return max(0, held(last) - max(map(held, base)))
 
 
 def _slope(samples: Sequence[Record]) -> float | None:

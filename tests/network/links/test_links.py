@@ -35,6 +35,7 @@ async def test_dial_proves_both_ends_and_measures_the_clock() -> None:
         assert 0 < up.round_trip_seconds < 1
         assert (up.prefix, theirs.prefix) == (b"", b"\x7f\x00\x00")  # where an inbound link comes from
         assert dialler.links.peers() == (up.peer,)
+        assert (dialler.links.dialled_count, server.links.dialled_count) == (1, 0)  # who dials has a socket for it
 
 
 @pytest.mark.parametrize("to_listener", [True, False])

@@ -22,7 +22,15 @@ from railgun.runtime.demo.resources import (
 def sample(
     at: float, kib: int = 50_000, tasks: int = 9, descriptors: int = 12, *, last: bool = False
 ) -> dict[str, Any]:
-    return {"kind": "resources", "at": at, "rss_kib": kib, "tasks": tasks, "descriptors": descriptors, "last": last}
+    return {
+        "kind": "resources",
+        "at": at,
+        "rss_kib": kib,
+        "tasks": tasks,
+        "descriptors": descriptors,
+        "sockets": 3,
+        "last": last,
+    }
 
 
 def life(seconds: int, kib_an_hour: float = 0.0, **last: int) -> list[dict[str, Any]]:
@@ -34,14 +42,14 @@ def test_a_process_tells_what_it_really_holds(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
 
     async def measure() -> None:
-        take_sample(Recorder(told.append, None))
+        take_sample(Recorder(told.append, None), 2)
         with (tmp_path / "one more").open("w"):
-            take_sample(Recorder(told.append, None), last=True)
+            take_sample(Recorder(told.append, None), 2, last=True)
 
     asyncio.run(measure())
     before, after = told
     assert after["descriptors"] == before["descriptors"] + 1
-    assert (before["tasks"], before["last"], after["last"]) == (1, False, True)
+    assert (before["tasks"], before["sockets"], before["last"], after["last"]) == (1, 2, False, True)
     assert before["rss_kib"] * 1024 > 5_000_000
 
 
@@ -64,6 +72,11 @@ def test_growth_while_a_process_settles_is_none() -> None:
 def test_what_is_held_beyond_what_was_held_is_leaked() -> None:
     figures = resource_figures([life(1_800, tasks=11), life(1_800, descriptors=15), life(1_800, tasks=3)], 1_800)
     assert (figures.tasks_leaked, figures.descriptors_leaked) == (2, 3)
+
+
+def test_a_link_more_is_no_leak_and_a_socket_without_one_is() -> None:
+    figures = resource_figures([life(1_800, descriptors=14, sockets=5), life(1_800, sockets=2)], 1_800)
+    assert (figures.tasks_leaked, figures.descriptors_leaked) == (0, 1)
 
 
 def test_what_was_not_measured_is_null_and_never_none_leaked() -> None:
