@@ -20,7 +20,7 @@ from railgun.core.effects import Effects
 from railgun.core.own_ad import OwnAd
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.records import SignedObituary, check_signatures, compose_obituary
-from railgun.limits import OBITUARY_SUSPECTS_MAX
+from railgun.limits import AD_FUTURE_MAX_SECONDS, OBITUARY_SUSPECTS_MAX
 from railgun.network import NetworkParameters
 from railgun.types import NodeKey, Tag
 from railgun.wire.records import Ad, Obituary, Testimony, decode_record
@@ -164,8 +164,7 @@ class Obituaries:
         return dated is None or dated < newest.issued
 
     def _is_fresh(self, testimony: Testimony, wall: float) -> bool:
-        known = self._directory.newest_ad(testimony.signer)
-        return known is not None and testimony.dated >= wall - TESTIMONY_LIVES_SECONDS
+        return self._directory.newest_ad(testimony.signer) is not None and _is_of_now(testimony, wall)
 
     def _is_witness(self, node_key: NodeKey, wall: float) -> bool:
         """Whether this relay is of the first five ranked for the node today: they look for themselves."""
@@ -195,8 +194,10 @@ class Obituaries:
     @staticmethod
     def _speaks_of(testimony: Testimony, newest: Ad | None, wall: float) -> bool:
         """Whether the word is of now, and of the ad that stands."""
-        return (
-            newest is not None
-            and newest.issued <= testimony.dated
-            and wall - TESTIMONY_LIVES_SECONDS <= testimony.dated
-        )
+        return newest is not None and newest.issued <= testimony.dated and _is_of_now(testimony, wall)
+
+
+def _is_of_now(testimony: Testimony, wall: float) -> bool:
+    """Whether it still counts, and the directory takes it: where this relay's clock was set back since the word came,
+    that word must not spoil the obituary that others' words make."""
+    return wall - TESTIMONY_LIVES_SECONDS <= testimony.dated <= wall + AD_FUTURE_MAX_SECONDS

@@ -117,10 +117,21 @@ def test_three_words_make_an_obituary_and_end_the_matter() -> None:
     assert not bench.obituaries.received(word(4).encoded, WALL, 1.0, bench.out).pass_on
 
 
+def test_a_word_that_a_corrected_clock_puts_into_the_future_spoils_no_obituary() -> None:
+    bench = Bench()
+    for early in (word(1, WALL + 60), word(2), word(3, WALL - 5)):
+        wall = WALL if early.obituary.dated >= WALL else WALL - 5
+        outcome = bench.obituaries.received(early.encoded, wall, 0.0, bench.out)
+        assert not outcome.announce
+    (made,) = bench.obituaries.received(word(4, WALL - 5).encoded, WALL - 5, 0.0, bench.out).announce
+    assert [item.signer for item in made.obituary.testimonies] == sorted(KEYS[2:5])
+    assert bench.directory.insert(made.encoded, WALL - 5) is not None
+
+
 @pytest.mark.parametrize(
     ("signer", "dated"),
-    [(RELAYS + 5, WALL), (1, WALL - 121), (1, WALL - 1_001)],
-    ids=["a stranger's", "too old", "before the ad"],
+    [(RELAYS + 5, WALL), (1, WALL - 121), (1, WALL - 1_001), (1, WALL + 61)],
+    ids=["a stranger's", "too old", "before the ad", "from the future"],
 )
 def test_words_that_do_not_count_are_passed_over(signer: int, dated: float) -> None:
     bench = Bench()
