@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from railgun.types import Address, PeerKey, RelayContact
+from railgun.types import Address, MessageId, PeerKey, RelayContact, RoomId
 
 if TYPE_CHECKING:
     from railgun.errors import LinkError
@@ -318,6 +318,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the files. Idempotent."""
+
+
+class MessageArchive(Protocol):
+    """The stored messages of a device, to be read where a member asks for some again. What the turn itself is about to
+    commit need not be here yet."""
+
+    def find(self, room_id: RoomId, message_id: MessageId) -> bytes | None:
+        """A message's row, as a machine wrote it; None where there is none. Raises StoreError."""
+
+    def newest(self, room_id: RoomId, count: int, before: MessageId | None = None) -> Sequence[MessageId]:
+        """Up to ``count`` ids, newest first; with ``before`` those that arrived before that message, none where it is
+        not here. Raises StoreError."""
 
 
 class Chooser(Protocol):

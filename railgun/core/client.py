@@ -43,7 +43,7 @@ from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
 from railgun.core.reputation import Reputation
-from railgun.core.room_port import Room, RoomOutcome, SealRequest
+from railgun.core.room_port import Room, RoomOutcome, SealRequest, TagPurpose
 from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
@@ -318,7 +318,10 @@ class ClientMachine:
             case Digest():
                 tag.digest(peer, frame, now)
             case Subscribed():
+                was_served = bool(tag.attached)
                 self.tags.subscribed(tag, peer, frame, now, out)
+                if not was_served and tag.attached:
+                    self._served(tag, now)
             case Receipt():
                 for progress in tag.receipt(frame, now):
                     self._progress(progress, tag, now, out)
@@ -326,6 +329,12 @@ class ClientMachine:
                 tag.seat_down(peer, frame, now, out)
             case Refused():
                 self._reseal([(self.tags.room_of(tag), item) for item in tag.refused(peer, frame, now, out)], now, out)
+
+    def _served(self, tag: TagClient, now: float) -> None:
+        room = self.rooms.get(self.tags.room_of(tag))
+        if room is not None and self.tags.plan_of(tag).purpose is TagPurpose.ROOM:
+            room.served(tag.keys, now, self.clock.wall(now))
+            self._room_deadlines(room, now)
 
     def _deliver(self, peer: PeerKey, frame: Deliver, now: float, out: Effects) -> None:
         envelope = parse_envelope(frame.envelope)

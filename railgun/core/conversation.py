@@ -47,17 +47,19 @@ from railgun.limits import (
     RECENT_MESSAGES_MAX,
     UNKNOWN_SESSION_ENVELOPES_MAX,
 )
-from railgun.ports import Sessions
+from railgun.ports import MessageArchive, Sessions
 from railgun.types import DeviceKey, EnvelopeKind, MessageId, RoomId, SizeClass
 from railgun.wire.content import (
     PARENTED,
     PLAINTEXT_BYTES_MAX,
+    BeforeContent,
     Content,
     HeadsContent,
     OwnRoomsContent,
     PartContent,
     ReactionContent,
     RosterContent,
+    TrailContent,
     TypingContent,
     WantContent,
     decode_content,
@@ -67,7 +69,7 @@ from railgun.wire.content import (
 from railgun.wire.envelope import smallest_class_for
 from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.roster import DeviceField, PrekeyRecord, TimeField
-from railgun.wire.schema import Array, Bytes, Codec
+from railgun.wire.schema import Array, Bytes, Codec, Optional
 from railgun.wire.sealed import SEALED_BODY_BYTES_MAX, KeyRequest
 
 MESSAGES: Final = "messages"
@@ -78,17 +80,22 @@ NOT_KEPT: Final = (
     RosterContent,
     HeadsContent,
     WantContent,
+    TrailContent,
+    BeforeContent,
     OwnRoomsContent,
     FilePartContent,
     FileWantContent,
 )
 """Contents that are acted on and are no part of the history."""
+NOT_SEALED_AGAIN: Final = (TypingContent, HeadsContent, WantContent, TrailContent, BeforeContent)
+"""Contents that are worth nothing later: whoever still needs to say them says them anew."""
 NOT_A_HEAD: Final = (ReactionContent, *NOT_KEPT)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """A message as the store keeps it: author, Unix second of arrival, encoded content, original Megolm messages."""
+    """A message as the store keeps it: author, Unix second of arrival, encoded content, original Megolm messages and
+    their session's hint, with which it can be brought again."""
 
     author: DeviceField
     received: TimeField
@@ -96,6 +103,7 @@ class MessageRow:
     megolm: Annotated[tuple[bytes, ...], Array(Bytes(1, SEALED_BODY_BYTES_MAX), CONTENT_PARTS_MAX, 1)] = field(
         repr=False
     )
+    hint: Annotated[bytes | None, Optional(Bytes(8))] = None
 
 
 MESSAGE_ROWS: Final[Codec[MessageRow]] = Codec({1: MessageRow}, bytes_max=3 * CONTENT_BYTES_MAX)
@@ -104,6 +112,7 @@ MESSAGE_ROWS: Final[Codec[MessageRow]] = Codec({1: MessageRow}, bytes_max=3 * CO
 @dataclass(frozen=True, slots=True)
 class _Heads:
     ids: Annotated[tuple[bytes, ...], Array(Bytes(16), RECENT_MESSAGES_MAX)]
+    leaves: Annotated[tuple[bytes, ...] | None, Optional(Array(Bytes(16), RECENT_MESSAGES_MAX))] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ class _Waiting:
     body: Annotated[bytes, Bytes(1, SEALED_BODY_BYTES_MAX)] = field(repr=False)
 
 
-_HEADS_ROWS: Final[Codec[_Heads]] = Codec({1: _Heads}, bytes_max=1_024)
+_HEADS_ROWS: Final[Codec[_Heads]] = Codec({1: _Heads}, bytes_max=2_048)
 _WAITING_ROWS: Final[Codec[_Waiting]] = Codec({1: _Waiting}, bytes_max=SEALED_BODY_BYTES_MAX + 64)
 
 
@@ -147,13 +156,15 @@ class ReceiveOutcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """``message`` stands with NEW alone. ``missing`` are parents that this device has not seen lately."""
+    """``message`` stands with NEW alone. ``missing`` are parents that this device has not seen. ``message_id``: of a
+    message that is here, or is not to be read whoever brings it."""
 
     outcome: ReceiveOutcome
     message: Message | None = None
     writes: tuple[Write, ...] = ()
     missing: tuple[MessageId, ...] = ()
     detail: str = ""
+    message_id: MessageId | None = None
 
 
 @dataclass(slots=True)
@@ -173,7 +184,15 @@ class Conversation:
         self.outbox = Outbox(room)
         self._parts = Reassembly(room)
         self._heads: list[MessageId] = []
-        self._recent: OrderedDict[MessageId, None] = OrderedDict()
+        self._leaves: list[MessageId] = []
+        self._recent: OrderedDict[MessageId, float] = OrderedDict()
+        """Since when, in Unix seconds; 0 for what the last run of this device left."""
+        self._named: OrderedDict[MessageId, None] = OrderedDict()
+        self.archive: MessageArchive | None = None
+        self.noted = 0
+        """Messages of the history that this run has sent or got."""
+        self.said = 0
+        """Those of them that are our own."""
         self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self.refused_keys = 0
@@ -202,12 +221,14 @@ class Conversation:
         start = len(self._room)
         for key, value in outbound:
             if key[start : start + 1] == _HEADS_KEY:
-                self._heads = [MessageId(item) for item in _HEADS_ROWS.decode(value).ids]
+                row = _HEADS_ROWS.decode(value)
+                self._heads = [MessageId(item) for item in row.ids]
+                self._leaves = [MessageId(item) for item in row.leaves or ()]
         for key, value in sorted(inbound):
             if key[start : start + 1] == _WAITING_KEY:
                 self._waiting[key] = _WAITING_ROWS.decode(value)
                 self._ask(self._waiting[key].hint, now)
-        self._recent = OrderedDict.fromkeys(self._heads)
+        self._recent = OrderedDict.fromkeys((*self._leaves, *self._heads), 0.0)
 
     def use_device(self, me: OwnDevice) -> None:
         """The same device with other prekey secrets (see `GroupSessions.use_device`)."""
@@ -218,6 +239,19 @@ class Conversation:
     def heads(self) -> tuple[MessageId, ...]:
         """Messages that no other one refers to yet, oldest first, at most RECENT_MESSAGES_MAX."""
         return tuple(self._heads)
+
+    @property
+    def leaves(self) -> tuple[MessageId, ...]:
+        """The newest reactions, which no message will ever refer to, oldest first, at most RECENT_MESSAGES_MAX."""
+        return tuple(self._leaves)
+
+    def knows(self, name: MessageId) -> bool:
+        """Whether this message of the history is here. Raises StoreError."""
+        return name in self._recent or (self.archive is not None and self.archive.find(self._room, name) is not None)
+
+    def arrived_at(self, name: MessageId) -> float:
+        """Unix second at which this run got or sent it; 0 where it did not."""
+        return self._recent.get(name, 0.0)
 
     # --- sending -------------------------------------------------------------------------------
 
@@ -249,15 +283,16 @@ class Conversation:
             raise UsageError(f"{len(data)} bytes do not fit an envelope of {size_class.envelope_bytes} bytes")
         writes, requests = self.sessions.ready(state, generation, bundle_of, wall)
         writes += self.outbox.add(requests)
-        keeps = not isinstance(content, TypingContent)
+        keeps = not isinstance(content, NOT_SEALED_AGAIN)
         pieces = split_content(data)
         first: MessageId | None = None
-        messages = []
+        hint, messages = b"", []
         for index, piece in enumerate(pieces):
             part = piece if len(pieces) == 1 else encode_content(PartContent(index, len(pieces), first or b"", piece))
             encrypted = self.sessions.encrypt(part)
             name = message_id(self._me.device, encrypted.message)
             first = first or name
+            hint = encrypted.hint
             messages.append(encrypted.message)
             smallest = smallest_class_for(len(encrypted.message))
             request = SealRequest(
@@ -273,8 +308,10 @@ class Conversation:
         if first is None:
             raise UsageError("there is nothing to send")
         if not isinstance(content, NOT_KEPT):
-            writes.append(self._message_write(first, MessageRow(self._me.device, int(wall), data, tuple(messages))))
-        writes += self._note(first, content)
+            row = MessageRow(self._me.device, int(wall), data, tuple(messages), hint)
+            writes.append(self._message_write(first, row))
+            self.said += 1
+        writes += self._note(first, content, wall)
         if keys is not None:
             requests = [dataclasses.replace(request, keys=keys) for request in requests]
         return PreparedSend(first, tuple(writes), tuple(requests))
@@ -298,12 +335,17 @@ class Conversation:
         except UnknownSession:
             return self._wait(hint, body, now)
         except AlreadySeen:
-            return Received(ReceiveOutcome.DUPLICATE)
+            author = self.sessions.author_of(hint)
+            known = None if author is None else message_id(author, body)
+            if known is not None and not self.knows(known):
+                known = None  # a part, or what was acted on and not kept
+            return Received(ReceiveOutcome.DUPLICATE, message_id=known)
         except CryptoError:
             return Received(ReceiveOutcome.REFUSED, detail="it does not decrypt")
         if decrypted.author in state.removed or decrypted.author in state.revoked:
             self.refused_out += 1
-            return Received(ReceiveOutcome.REFUSED, detail="its author was removed")
+            refused = message_id(decrypted.author, body)
+            return Received(ReceiveOutcome.REFUSED, detail="its author was removed", message_id=refused)
         seen = self.sessions.mark_seen(decrypted)
         name = message_id(decrypted.author, body)
         try:
@@ -311,11 +353,19 @@ class Conversation:
         except MalformedInput as error:
             return Received(ReceiveOutcome.REFUSED, writes=(seen,), detail=error.detail)
         if isinstance(content, PartContent):
-            return self._part(decrypted, name, content, body, seen, wall)
-        return self._deliver(decrypted.author, name, decrypted.plaintext, (body,), content, [seen], wall)
+            return self._part(decrypted, name, content, body, hint, seen, wall)
+        row = MessageRow(decrypted.author, int(wall), decrypted.plaintext, (body,), hint)
+        return self._deliver(name, row, content, [seen], wall)
 
     def _part(
-        self, decrypted: Decrypted, name: MessageId, part: PartContent, body: bytes, seen: Write, wall: float
+        self,
+        decrypted: Decrypted,
+        name: MessageId,
+        part: PartContent,
+        body: bytes,
+        hint: bytes,
+        seen: Write,
+        wall: float,
     ) -> Received:
         whole, writes = self._parts.add(decrypted.author, name, part, body)
         if whole is None:
@@ -326,27 +376,24 @@ class Conversation:
             return Received(ReceiveOutcome.REFUSED, writes=(seen, *writes), detail=error.detail)
         if isinstance(content, PartContent):
             return Received(ReceiveOutcome.REFUSED, writes=(seen, *writes), detail="a part within parts")
-        writes = [seen, *writes]
-        return self._deliver(decrypted.author, whole.message_id, whole.data, whole.megolm, content, writes, wall)
+        row = MessageRow(decrypted.author, int(wall), whole.data, whole.megolm, hint)
+        return self._deliver(whole.message_id, row, content, [seen, *writes], wall)
 
     def _deliver(
-        self,
-        author: DeviceKey,
-        name: MessageId,
-        data: bytes,
-        megolm: tuple[bytes, ...],
-        content: Content,
-        writes: list[Write],
-        wall: float,
+        self, name: MessageId, row: MessageRow, content: Content, writes: list[Write], wall: float
     ) -> Received:
+        is_kept = not isinstance(content, NOT_KEPT)
+        if is_kept and self.knows(name):
+            # Brought again by a member, after the session that it was read under first had been forgotten.
+            return Received(ReceiveOutcome.DUPLICATE, writes=tuple(writes), message_id=name)
         missing: tuple[MessageId, ...] = ()
         if isinstance(content, PARENTED):
-            missing = tuple(parent for parent in content.parents if parent not in self._recent)
-        if not isinstance(content, NOT_KEPT):
-            writes.append(self._message_write(name, MessageRow(author, int(wall), data, megolm)))
-        writes += self._note(name, content)
-        message = Message(name, author, content, int(wall))
-        return Received(ReceiveOutcome.NEW, message, tuple(writes), missing)
+            missing = tuple(parent for parent in content.parents if not self.knows(parent))
+        if is_kept:
+            writes.append(self._message_write(name, row))
+        writes += self._note(name, content, wall)
+        message = Message(name, row.author, content, row.received)
+        return Received(ReceiveOutcome.NEW, message, tuple(writes), missing, message_id=name if is_kept else None)
 
     def receive_pairwise(
         self, body: bytes, state: RosterState, bundle_of: BundleOf, now: float, wall: float
@@ -445,17 +492,26 @@ class Conversation:
 
     # --- order ---------------------------------------------------------------------------------
 
-    def _note(self, name: MessageId, content: Content) -> list[Write]:
+    def _note(self, name: MessageId, content: Content, wall: float) -> list[Write]:
         """Let what follows name this message as a parent."""
-        if isinstance(content, NOT_A_HEAD):
+        if isinstance(content, NOT_KEPT):
             return []
-        replaced = content.parents if isinstance(content, PARENTED) else ()
-        self._heads = [head for head in self._heads if head not in replaced and head != name]
-        self._heads = [*self._heads, name][-RECENT_MESSAGES_MAX:]
-        self._recent[name] = None
+        self.noted += 1
+        self._recent[name] = wall
         while len(self._recent) > MESSAGES_REMEMBERED_MAX:
             self._recent.popitem(last=False)
-        return [Write(OUTBOUND, self._room + _HEADS_KEY, _HEADS_ROWS.encode(_Heads(tuple(self._heads))))]
+        if isinstance(content, NOT_A_HEAD):
+            self._leaves = [*self._leaves, name][-RECENT_MESSAGES_MAX:]
+        else:
+            replaced = content.parents if isinstance(content, PARENTED) else ()
+            self._named.update(dict.fromkeys(replaced))
+            while len(self._named) > MESSAGES_REMEMBERED_MAX:
+                self._named.popitem(last=False)
+            self._heads = [head for head in self._heads if head not in replaced and head != name]
+            if name not in self._named:  # else it comes after what names it
+                self._heads = [*self._heads, name][-RECENT_MESSAGES_MAX:]
+        row = _Heads(tuple(self._heads), tuple(self._leaves) or None)
+        return [Write(OUTBOUND, self._room + _HEADS_KEY, _HEADS_ROWS.encode(row))]
 
     def _message_write(self, name: MessageId, row: MessageRow) -> Write:
         return Write(MESSAGES, self._room + name, MESSAGE_ROWS.encode(row))

@@ -161,6 +161,9 @@ class LinkEnd(ABC):
         """See `Room`: a link has none."""
         return None
 
+    def served(self, keys: EpochKeys, now: float, wall: float) -> None:  # noqa: B027 - nothing follows at either end
+        """See `Room`: nothing is asked for."""
+
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome:

@@ -333,6 +333,13 @@ class GroupSessions:
         """Whether a session with this hint is here."""
         return hint in self._by_hint
 
+    def author_of(self, hint: bytes) -> DeviceKey | None:
+        """Whose session has this hint, ours among them; None where none is here."""
+        if hint in self._own_hints:
+            return self._me.device
+        session = self._inbound.get(self._by_hint.get(hint, b""))
+        return None if session is None else session.author
+
     def forget(self, state: RosterState, wall: float) -> list[Write]:
         """Erase sessions under which nothing can arrive any more, and those with devices that are out."""
         old = [s.session_id for s in self._inbound.values() if s.received + INBOUND_KEEP_SECONDS < wall]

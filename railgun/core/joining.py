@@ -80,6 +80,9 @@ class JoiningRoom:
             successor=room,
         )
 
+    def served(self, keys: EpochKeys, now: float, wall: float) -> None:
+        """See `Room`: nothing is asked for."""
+
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome:

@@ -18,6 +18,7 @@ from railgun.core.fragments import FragmentAssembly
 from railgun.core.generations import Generations
 from railgun.core.lobby import Admission, LobbyHost, MadeInvite, make_invite
 from railgun.core.room_files import RoomFiles
+from railgun.core.room_gaps import RoomGaps
 from railgun.core.room_hearing import RoomHearing
 from railgun.core.room_keys import cover_plan, member_plans
 from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
@@ -57,10 +58,12 @@ class MemberRoom:
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
         self.files = RoomFiles(self._telling)
+        self.gaps = RoomGaps(self._telling)
+        conversation.archive = tools.archive
         self._doubts = RosterDoubts()
         self._void_asks = 0
         self._hearing = RoomHearing(
-            self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts
+            self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts, self.gaps
         )
         self._forget_at = 0.0
         self._name_again_at = 0.0
@@ -73,6 +76,7 @@ class MemberRoom:
         self._telling.tools = tools
         self._name_again_at = 0.0
         self.conversation.use_device(tools.me)
+        self.conversation.archive = tools.archive
         self._host.use_device(tools.me)
         self._upkeep.use_device(tools.me)
 
@@ -179,6 +183,10 @@ class MemberRoom:
         """See `Room`."""
         return self._hearing.envelope_opened(plan, inner, now, wall)
 
+    def served(self, keys: EpochKeys, now: float, wall: float) -> None:
+        """See `Room`."""
+        self.gaps.served(keys, now, wall)
+
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome:
@@ -199,6 +207,7 @@ class MemberRoom:
             ("keys", self.conversation.next_key_request_at()),
             ("lobby", self._host.next_due()),
             ("files", self.files.next_due()),
+            ("gaps", self.gaps.next_due(now, wall)),
             ("name", self._name_due_at(state, now, wall)),
         ):
             if at is not None:
@@ -228,6 +237,8 @@ class MemberRoom:
                 )
             case "files" | "name":
                 return self.files.due(now, wall) if name == "files" else self._tell_name(now, wall)
+            case "gaps":
+                return self.gaps.due(now, wall)
             case "forget":
                 self._forget_at = now + FORGET_SECONDS
                 oldest = start - self.tools.network.epoch_seconds

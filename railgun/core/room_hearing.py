@@ -12,6 +12,7 @@ from railgun.core.fragments import FragmentAssembly
 from railgun.core.lobby import LobbyHost
 from railgun.core.persistence import Write
 from railgun.core.room_files import RoomFiles
+from railgun.core.room_gaps import RoomGaps
 from railgun.core.room_notifications import MessageReceived
 from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
 from railgun.core.room_prekeys import PrekeyTelling
@@ -21,7 +22,14 @@ from railgun.core.roster import InsertOutcome
 from railgun.core.roster_doubts import RosterDoubts, UnknownAuthor
 from railgun.errors import CryptoError, MalformedInput, PeerError
 from railgun.types import EnvelopeKind
-from railgun.wire.content import ROSTER_ENTRIES_PER_CONTENT_MAX, HeadsContent, RosterContent, WantContent
+from railgun.wire.content import (
+    ROSTER_ENTRIES_PER_CONTENT_MAX,
+    BeforeContent,
+    HeadsContent,
+    RosterContent,
+    TrailContent,
+    WantContent,
+)
 from railgun.wire.envelope import Inner
 from railgun.wire.file_content import FilePartContent, FileWantContent
 from railgun.wire.sealed import (
@@ -36,7 +44,7 @@ from railgun.wire.sealed import (
     RosterRequest,
 )
 
-NOT_TOLD = (HeadsContent, WantContent, FilePartContent, FileWantContent)
+NOT_TOLD = (HeadsContent, WantContent, TrailContent, BeforeContent, FilePartContent, FileWantContent)
 """What members say that is no message to the application."""
 
 
@@ -52,6 +60,7 @@ class RoomHearing:
         catch_up: CatchUp,
         files: RoomFiles,
         doubts: RosterDoubts,
+        gaps: RoomGaps,
     ) -> None:
         self._telling = telling
         self._prekeys = prekeys
@@ -60,6 +69,7 @@ class RoomHearing:
         self._catch_up = catch_up
         self._files = files
         self._doubts = doubts
+        self._gaps = gaps
         self.fragments = FragmentAssembly(telling.roster.room)
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
@@ -147,6 +157,7 @@ class RoomHearing:
         outcome = RoomOutcome()
         for received in results:
             outcome.writes += received.writes
+            outcome.add(self._gaps.received(received, now, wall))
             message = received.message
             if received.outcome is not ReceiveOutcome.NEW or message is None:
                 continue

@@ -45,6 +45,14 @@ class MessageReceipted:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesMissing:
+    """These were said and no member brings them; each is told once, and may come later as `MessageReceived`."""
+
+    room_id: RoomId
+    ids: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged:
     """More of a file is here, more of an own one is to be sent, or one was taken back; `MemberRoom.files` knows."""
 

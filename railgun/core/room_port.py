@@ -95,6 +95,9 @@ class Room(Protocol):
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """An envelope of one of the room's tags, new to this client, opened under the tag's keys."""
 
+    def served(self, keys: EpochKeys, now: float, wall: float) -> None:
+        """A seat takes this client on under one of the room's tags, which had none until now."""
+
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome: ...

@@ -24,7 +24,7 @@ from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import NotMember, UsageError
 from railgun.limits import FILE_BYTES_DEFAULT_MAX, PENDING_SENDS_MAX
 from railgun.network import NetworkParameters
-from railgun.ports import Entropy, Sessions
+from railgun.ports import Entropy, MessageArchive, Sessions
 from railgun.types import DeviceKey, EnvelopeKind, MessageId, SizeClass
 from railgun.wire.content import Content, RosterContent
 from railgun.wire.roster import SECONDS_PER_DAY, LaterEntry, PrekeyRecord
@@ -36,6 +36,7 @@ class RoomTools:
 
     ``pickle_key`` is secret, 32 bytes. ``prekey`` is the device's newest bundle; None where its account has none yet.
     ``file_bytes_max``: larger files are neither sent nor collected. ``name``: how this device wants to be shown.
+    ``archive``: its stored messages; without one others are brought none again.
     """
 
     me: OwnDevice
@@ -46,6 +47,7 @@ class RoomTools:
     prekey: PrekeyRecord | None = None
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX
     name: str = ""
+    archive: MessageArchive | None = None
 
 
 @dataclass(frozen=True, slots=True)

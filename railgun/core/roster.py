@@ -312,6 +312,16 @@ class Roster:
             self._resolved = resolve(self.room, self._creation, self._tree)
         return self._resolved
 
+    def added_at(self, device: DeviceKey) -> int | None:
+        """Unix second at which a device was let in, as the entry says that did so; None where none does."""
+        times = [
+            stored.entry.time
+            for stored in self._by_hash.values()
+            if (isinstance(stored.entry, AddEntry) and stored.entry.device == device and self.counts(stored.hash))
+            or (isinstance(stored.entry, CreateEntry) and stored.author == device)
+        ]
+        return min(times, default=None)
+
     def counts(self, digest: bytes) -> bool:
         """Whether the entry with this hash is held and counts."""
         stored = self._by_hash.get(digest)

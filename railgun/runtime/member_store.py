@@ -5,7 +5,7 @@ Owns: the rows for network and remembered relays; loading rooms from their rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from railgun.core.conversation import Conversation
@@ -24,10 +24,11 @@ from railgun.crypto.sessions import VodozemacSessions
 from railgun.errors import ConfigurationError, MalformedInput, RailGunError, StoreError
 from railgun.limits import DEVICE_NAME_BYTES_MAX, FILE_BYTES_DEFAULT_MAX
 from railgun.network import NetworkParameters
-from railgun.ports import Entropy, Store, Write
+from railgun.ports import Entropy, MessageArchive, Store, Write
 from railgun.runtime.identity import MemberIdentity
 from railgun.runtime.prekeys import prekey_record
-from railgun.types import RoomId
+from railgun.storage.message_log import MessageLog
+from railgun.types import MessageId, RoomId
 from railgun.wire.invites import parse_invite
 
 NETWORK_KEY = b"network"
@@ -86,8 +87,28 @@ def network_write(network: NetworkParameters) -> Write:
     return Write("settings", NETWORK_KEY, network_content(network))
 
 
+class StoredMessages:
+    """Implements `railgun.ports.MessageArchive` over a profile's store."""
+
+    def __init__(self, log: MessageLog) -> None:
+        self._log = log
+
+    def find(self, room_id: RoomId, message_id: MessageId) -> bytes | None:
+        """See `MessageArchive`."""
+        found = self._log.find(room_id, message_id)
+        return None if found is None else found.value
+
+    def newest(self, room_id: RoomId, count: int, before: MessageId | None = None) -> Sequence[MessageId]:
+        """See `MessageArchive`."""
+        return self._log.newest_ids(room_id, count, before)
+
+
 def room_tools(
-    identity: MemberIdentity, network: NetworkParameters, entropy: Entropy, file_bytes_max: int = FILE_BYTES_DEFAULT_MAX
+    identity: MemberIdentity,
+    network: NetworkParameters,
+    entropy: Entropy,
+    file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
+    archive: MessageArchive | None = None,
 ) -> RoomTools:
     """What all rooms of this device share, as of its newest prekey."""
     sessions, device, seed = VodozemacSessions(), identity.device_key, identity.device_seed
@@ -102,6 +123,7 @@ def room_tools(
         prekey=prekey_record(identity.prekeys, device, seed, account.fallback_key, sessions),
         file_bytes_max=file_bytes_max,
         name=identity.name.encode()[:DEVICE_NAME_BYTES_MAX].decode(errors="ignore"),
+        archive=archive,
     )
 
 
@@ -140,6 +162,7 @@ def load_member(store: Store, tools: RoomTools, room_id: RoomId, now: float) -> 
     room = MemberRoom(tools, roster, generations, conversation)
     room.send_keys.load(store.load("send_keys", room_id))
     room.fragments.load(store.load("inbound_sessions", room_id))
+    room.gaps.gaps.load(store.load("outbound_sessions", room_id), now)
     try:
         room.files.load(store.load(FILES, room_id + INCOMING_KEY), store.load(FILES, room_id + OUTGOING_KEY), now)
     except ValueError as error:

@@ -24,7 +24,7 @@ from railgun.ports import Clock, Entropy
 from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.driver import Driver
 from railgun.runtime.identity import MemberIdentity
-from railgun.runtime.member_store import load_reputation, load_seen, room_tools
+from railgun.runtime.member_store import StoredMessages, load_reputation, load_seen, room_tools
 from railgun.runtime.profile import Profile
 from railgun.runtime.system import protocol_dice
 from railgun.types import RelayContact, RoomId
@@ -56,7 +56,8 @@ class PeerState:
         self.entropy = entropy
         self.cover = cover
         self.file_bytes_max = file_bytes_max
-        self.tools = room_tools(identity, network, entropy, file_bytes_max)
+        self.archive = StoredMessages(profile.store.message_log)
+        self.tools = room_tools(identity, network, entropy, file_bytes_max, self.archive)
         self.certificate = CERTIFICATES.encode(identity.certificate)
         self.failure: RailGunError | None = None
         """What ended the peer; set by `Peer` alone."""
@@ -88,7 +89,7 @@ class PeerState:
     def use_identity(self, **changes: object) -> None:
         """Change fields of the identity, and what rooms take from it; call `MemberRoom.use_tools` afterwards."""
         self.identity = dataclasses.replace(self.identity, **changes)  # type: ignore[arg-type]
-        self.tools = room_tools(self.identity, self.network, self.entropy, self.file_bytes_max)
+        self.tools = room_tools(self.identity, self.network, self.entropy, self.file_bytes_max, self.archive)
         self.certificate = CERTIFICATES.encode(self.identity.certificate)
 
     def check_usable(self) -> None:

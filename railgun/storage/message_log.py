@@ -78,6 +78,20 @@ class MessageLog:
             return self._select("WHERE room_id = ? ORDER BY arrival DESC LIMIT ?", (room_id, limit))
         return self._select("WHERE room_id = ? AND arrival < ? ORDER BY arrival DESC LIMIT ?", (room_id, before, limit))
 
+    def newest_ids(self, room_id: RoomId, count: int, before: MessageId | None = None) -> list[MessageId]:
+        """Up to ``count`` ids, newest first, of which no value is read; with ``before`` those that arrived before that
+        message, none where it is not here. Raises StoreError."""
+        clause = "WHERE room_id = ?"
+        values: list[object] = [room_id]
+        if before is not None:
+            clause += " AND arrival < (SELECT arrival FROM messages WHERE room_id = ? AND message_id = ?)"
+            values += [room_id, before]
+        rows = self._database.query(
+            f"SELECT message_id FROM messages {clause} ORDER BY arrival DESC LIMIT ?",  # noqa: S608 - clauses above
+            (*values, count),
+        )
+        return [MessageId(bytes(message_id)) for (message_id,) in rows]
+
     def undelivered(self, room_id: RoomId, *, after: int = 0, limit: int = HISTORY_PAGE_MAX) -> list[StoredMessage]:
         """Up to ``limit`` messages that the application has not acknowledged, oldest first.
 

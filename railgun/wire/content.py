@@ -29,7 +29,7 @@ from railgun.limits import (
 from railgun.types import MessageId, SizeClass
 from railgun.wire import cbor
 from railgun.wire.file_content import FilePartContent, FileWantContent
-from railgun.wire.roster import PrekeyRecord
+from railgun.wire.roster import DeviceField, PrekeyRecord
 from railgun.wire.schema import Array, Bool, Bytes, Nested, Text, Uint, build, shapes_of
 
 TYPE_MAX: Final = 65_535
@@ -131,15 +131,35 @@ class RosterContent:
 
 @dataclass(frozen=True, slots=True)
 class HeadsContent:
-    """The newest messages that the author has."""
+    """The newest messages that the author has: those that no other names, and the newest of those that none ever
+    will (``leaves``: reactions)."""
 
     ids: IdsField
+    leaves: IdsField = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WantContent:
-    """Messages that the author lacks."""
+    """Messages that the author lacks. ``trail``: how many ids it wants to be told of what came before the
+    first of them."""
 
+    ids: IdsField
+    trail: Annotated[int, Uint(MESSAGE_IDS_PER_CONTENT_MAX)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrailContent:
+    """Messages that the author has, newest first: what came before ``after``, which somebody wanted."""
+
+    after: IdField
+    ids: IdsField
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeContent:
+    """Messages from before ``device`` came into the room: it is to miss none of them."""
+
+    device: DeviceField
     ids: IdsField
 
 
@@ -174,6 +194,8 @@ KnownContent: TypeAlias = (
     | RosterContent
     | HeadsContent
     | WantContent
+    | TrailContent
+    | BeforeContent
     | OwnRoomsContent
 )
 Content: TypeAlias = KnownContent | UnsupportedContent
@@ -196,6 +218,8 @@ CONTENT_TYPES: Final[dict[int, type]] = {
     9: HeadsContent,
     10: WantContent,
     11: OwnRoomsContent,
+    14: TrailContent,
+    15: BeforeContent,
 }
 _NUMBERS: Final = {cls: number for number, cls in CONTENT_TYPES.items()}
 

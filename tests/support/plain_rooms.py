@@ -70,6 +70,9 @@ class PlainRoom:
         self._seen.add(number)
         return RoomOutcome(notifications=[PlainDelivered(number)])
 
+    def served(self, keys: EpochKeys, now: float, wall: float) -> None:
+        """See `Room`: nothing is asked for."""
+
     def receipts_grew(
         self, reference: bytes, receipts: int, of: int, *, majority: bool, complete: bool, now: float
     ) -> RoomOutcome:

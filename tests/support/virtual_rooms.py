@@ -25,6 +25,7 @@ from railgun.errors import CryptoError
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.ports import Sessions, Store
 from railgun.runtime.member_store import load_rooms
+from railgun.sim.archives import DiskArchive
 from railgun.types import NetworkId, RoomId
 from railgun.wire.content import TextContent
 from railgun.wire.envelope import ParsedEnvelope, parse_envelope
@@ -90,6 +91,8 @@ class World:
     def __init__(self) -> None:
         self.envelopes: list[bytes] = []
         self.weather = CALM
+        self.publishing = ""
+        """Whose envelope the weather is asked about."""
         self.carriers: dict[str, list[int]] = defaultdict(list)
         """Which envelopes carried a text."""
         self.wall = float(r.NOON)
@@ -145,7 +148,10 @@ class Node:
         life = f"{self.device.name} {self.lives}"
         sessions: Sessions = VodozemacSessions() if self.real else DeterministicSessions(life.encode())
         me: OwnDevice = self.device.own
-        return RoomTools(me, NETWORK, sessions, CountingEntropy(life), r.PICKLE_KEY, self.device.record)
+        archive = DiskArchive(lambda: self.disk.tables)
+        return RoomTools(
+            me, NETWORK, sessions, CountingEntropy(life), r.PICKLE_KEY, self.device.record, archive=archive
+        )
 
     # --- what its person does ------------------------------------------------------------------
 
@@ -225,7 +231,8 @@ class Node:
 
     def _notified(self, room: Room, notification: Notification) -> None:
         self.told.append(notification)
-        if isinstance(notification, MessagePrepared) and isinstance(room, MemberRoom):
+        is_text = isinstance(notification, MessagePrepared) and notification.token in self._spoken
+        if is_text and isinstance(notification, MessagePrepared) and isinstance(room, MemberRoom):
             text = self._spoken[notification.token]
             self.views[text] = room.state(self.world.wall).devices
             self._texts.update(dict.fromkeys(notification.parts, text))
@@ -242,6 +249,7 @@ class Node:
             sealed = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
             place = len(self.world.envelopes)
             self.world.envelopes.append(sealed)
+            self.world.publishing = self.device.name
             for node in self.world.nodes:
                 if node is not self and self.world.weather is not CALM:
                     node._arrivals[place] = self.world.weather.arrival(node.device.name, place, self.world.now)

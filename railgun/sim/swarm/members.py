@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from railgun.core.assembly import build_client
@@ -29,6 +29,7 @@ from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.crypto.deterministic_sessions import DeterministicSessions
 from railgun.crypto.identity import device_identity, issue_certificate, root_identity
 from railgun.network import NetworkParameters
+from railgun.ports import MessageArchive
 from railgun.sim.machines import SIZES, SeededEntropy
 from railgun.sim.swarm.breaks import NO_BREAK, Break
 from railgun.sim.virtual_node import Persisted
@@ -121,13 +122,13 @@ def _tables(writes: Sequence[Write]) -> Persisted:
     return tables
 
 
-def load_room(room: SwarmRoom, person: Person, disk: Persisted) -> MemberRoom:
-    """The room as the disk has it."""
+def load_room(room: SwarmRoom, person: Person, disk: Persisted, archive: MessageArchive | None = None) -> MemberRoom:
+    """The room as the disk has it. ``archive`` goes on reading what is written later."""
 
     def rows(table: str) -> list[tuple[bytes, bytes]]:
         return sorted(disk.get(table, {}).items())
 
-    tools = person.tools
+    tools = replace(person.tools, archive=archive)
     conversation = Conversation(room.room_id, tools.me, tools.sessions, tools.pickle_key)
     conversation.load(rows("outbound_sessions"), rows("inbound_sessions"), rows("seen_indexes"), rows("outbox"), 0.0)
     loaded = MemberRoom(
@@ -137,6 +138,7 @@ def load_room(room: SwarmRoom, person: Person, disk: Persisted) -> MemberRoom:
         conversation,
     )
     loaded.fragments.load(rows("inbound_sessions"))
+    loaded.gaps.gaps.load(rows("outbound_sessions"), 0.0)
     return loaded
 
 
@@ -161,6 +163,7 @@ class MemberMachine:
         chooser: random.Random,
         disk: Persisted,
         planted: Break = NO_BREAK,
+        archive: MessageArchive | None = None,
     ) -> None:
         self.person = person
         rows = {table: sorted(kept.items()) for table, kept in disk.items()}
@@ -174,7 +177,7 @@ class MemberMachine:
             reputation=Reputation(remembered),
             seen=SeenEnvelopes(rows.get(SEEN, [])),
         )
-        self.room = load_room(room, person, disk or room.rows)
+        self.room = load_room(room, person, disk or room.rows, archive)
         self.client.add_room(self.room, 0.0)
         self._is_fresh = True
         planted.alter_member(self.client, self.room)

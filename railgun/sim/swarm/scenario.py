@@ -25,6 +25,7 @@ from railgun.core.room_notifications import (
 from railgun.crypto.epoch import epoch_offset_seconds
 from railgun.crypto.signing import PUBLIC_KEY_BYTES, signing_key_of
 from railgun.errors import NotMember, UsageError
+from railgun.sim.archives import DiskArchive
 from railgun.sim.machines import SeededEntropy
 from railgun.sim.swarm.breaks import NO_BREAK, Break
 from railgun.sim.swarm.checks import (
@@ -165,9 +166,10 @@ class SwarmRun:
 
     def _member(self, room: SwarmRoom, person: Person) -> MachineFactory:
         dice = random.Random(self._seed_of(person.name, 0))
+        archive = DiskArchive(lambda: self.world.nodes[person.name].persisted)
 
         def make(disk: Persisted) -> Machine:
-            machine = MemberMachine(room, person, self._contacts[:2], dice, disk, self._break)
+            machine = MemberMachine(room, person, self._contacts[:2], dice, disk, self._break, archive)
             self._application_starts(room, person.name, disk)
             return HearingObserver(person.name, machine, self.violations)
 

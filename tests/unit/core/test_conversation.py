@@ -136,7 +136,7 @@ def test_text_names_the_newest_messages_that_its_author_had_seen(room: tuple[Wir
 def test_parents_are_bounded(room: tuple[Wire, Member, Member]) -> None:
     _, anna, bert = room
     for index in range(RECENT_MESSAGES_MAX + 4):
-        bert.conversation._note(MessageId(bytes([index]) * 16), TextContent("x"))
+        bert.conversation._note(MessageId(bytes([index]) * 16), TextContent("x"), 0.0)
     assert len(bert.conversation.heads) == RECENT_MESSAGES_MAX
     prepared = bert.prepare(TextContent("y"))
     row = prepared.writes[-2].value
