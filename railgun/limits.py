@@ -567,3 +567,39 @@ DHT_ADS_LOOKED_UP_MAX: Final = 16
 """Ads of newly met nodes that a relay looks up in one turn."""
 DHT_CLIENT_WAITING_MAX: Final = 64
 """Asks of one member that wait for answers of its relays."""
+
+# --- members linked directly ----------------------------------------------------------------
+DIRECT_CONTACTS_MAX: Final = 64
+"""Members of one room whose contacts are kept; as many as the DHT holds under a tag."""
+DIRECT_DIALS_MAX: Final = 8
+"""Members of one room that are dialled; with those who dial us everyone hears everything within a few steps."""
+DIRECT_LINKS_MAX: Final = 128
+"""Links with members, whether proved or not yet."""
+DIRECT_PEERS_MAX: Final = 64
+"""Members of one room that are linked directly."""
+DIRECT_AFTER_SECONDS: Final = 1.5
+"""Without a seat that answers, before members are dialled."""
+DIRECT_KEEP_SECONDS: Final = 10.0
+"""With a seat that answers, before members are left again; also how long who proves no room may stay."""
+DIRECT_LOOK_SECONDS: Final = 0.5
+DIRECT_AGAIN_SECONDS: Final = 2.0
+"""Before what a linked member has not answered is said or asked again."""
+DIRECT_PULL_DELAY_SECONDS: Final = 0.15
+"""Whoever made an envelope is mostly about to push it itself."""
+DIRECT_HELD_BYTES_MAX: Final = 8 << 20
+"""Envelopes of all rooms that a member keeps for members who lack them; the oldest give way."""
+DIRECT_HELD_MAX: Final = 8_192
+DIRECT_IDS_MAX: Final = 16_384
+"""Ids of one tag of which it is remembered which linked members have them; the oldest are forgotten."""
+DIRECT_WANTED_MAX: Final = 4_096
+"""Ids of one tag that linked members name and that have not come."""
+DIRECT_PULLS_AT_ONCE_MAX: Final = 128
+DIRECT_PULL_TIMES_MAX: Final = 6
+DIRECT_FRAMES_PER_SECOND: Final = 256.0
+DIRECT_FRAMES_BURST: Final = 2_048.0
+"""Of one linked member; beyond it frames are dropped, and what they said is said again later."""
+DIRECT_BYTES_PER_SECOND: Final = 4 << 20
+DIRECT_BYTES_BURST: Final = 16 << 20
+"""Envelopes that one linked member may push, and as much again that it may pull."""
+DIRECT_FAILED_OPENS_MAX: Final = 4
+"""Proofs of one link that may fail before it is closed."""

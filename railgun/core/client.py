@@ -9,7 +9,7 @@ Peer input never raises out of `handle`: a `PeerError` becomes a count and a pen
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 
 from railgun.core.agenda import DeadlineName
 from railgun.core.clock import EpochClock
@@ -23,6 +23,7 @@ from railgun.core.cover import (
     Leaving,
     Seats,
 )
+from railgun.core.direct import DirectLinks
 from railgun.core.effects import Disconnect, Effects, Notify, Persist, SendPulse
 from railgun.core.events import (
     ClockRead,
@@ -43,7 +44,7 @@ from railgun.core.node_directory import NodeDirectory
 from railgun.core.notifications import ClockCorrected, NotSent
 from railgun.core.publisher import Outgoing, Progress
 from railgun.core.reputation import Reputation
-from railgun.core.room_port import Room, RoomOutcome, SealRequest, TagPurpose
+from railgun.core.room_port import HasDevices, Room, RoomOutcome, SealRequest, TagPurpose
 from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.core.tag_client import ClientContext, TagClient
 from railgun.core.tag_set import TagSet
@@ -59,10 +60,12 @@ from railgun.crypto.sealing import (
 from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
 from railgun.network import NetworkParameters
 from railgun.ports import Chooser, Entropy
-from railgun.types import EnvelopeKind, NodeKey, PeerKey, RelayContact, RoomId
+from railgun.types import DeviceKey, EnvelopeId, EnvelopeKind, NodeKey, PeerKey, RelayContact, RoomId
+from railgun.wire.direct_contacts import DirectContact
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
-from railgun.wire.envelope import NONCE_BYTES, parse_envelope
+from railgun.wire.envelope import NONCE_BYTES, ParsedEnvelope, parse_envelope
 from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, SeatDown, Subscribed
+from railgun.wire.roster import Cover
 
 WAITING_REQUESTS_MAX = 1_024
 """Seal requests of one room that wait for an epoch that may be sent under."""
@@ -107,6 +110,17 @@ class ClientMachine:
         )
         self.cover = CoverTraffic(self.agenda, entropy, self.counters, cover or CoverOptions())
         self.tags = TagSet(context, network, directory, self.clock, entropy, chooser, seen or SeenEnvelopes())
+        self.direct = DirectLinks(
+            agenda=self.agenda,
+            connector=self.connector,
+            liveness=self.liveness,
+            clock=self.clock,
+            tags=self.tags,
+            entropy=entropy,
+            admits=self._admits,
+            take_in=self._take_in,
+            tell=self._progress,
+        )
 
     # --- rooms --------------------------------------------------------------------------------
 
@@ -127,6 +141,7 @@ class ClientMachine:
             self._waiting.pop(room_id, None)
             self.cover.drop(room_id)
             self.agenda.cancel(("plan", room_id))
+            self.direct.forget_room(room_id)
         self.agenda.arm(out)
         return out
 
@@ -134,6 +149,13 @@ class ClientMachine:
         """Another relay to start from."""
         out: Effects = []
         self.directory.add_bootstrap(contact, now, out)
+        self.agenda.arm(out)
+        return out
+
+    def learn_contacts(self, room_id: RoomId, contacts: Mapping[DeviceKey, DirectContact], now: float) -> Effects:
+        """How members of a room can be reached, should no relay be left."""
+        out: Effects = []
+        self.direct.learn(room_id, contacts, now, out)
         self.agenda.arm(out)
         return out
 
@@ -183,6 +205,7 @@ class ClientMachine:
             case FrameMalformed(peer, detail):
                 self.counters.malformed_frames += 1
                 self.reputation.report(peer, RefusalCode.MALFORMED, detail, 10)
+                self.direct.malformed(peer, now, out)
             case SendBlocked(peer):
                 self.counters.frames_blocked += 1
                 if self.connector.is_linked(peer):
@@ -213,7 +236,12 @@ class ClientMachine:
 
     def state_sizes(self) -> dict[str, int]:
         """How much is held, for checks that it returns to its baseline."""
-        return {"tags": len(self.tags), "agenda": len(self.agenda), "linked": len(self.connector.linked)}
+        return {
+            "tags": len(self.tags),
+            "agenda": len(self.agenda),
+            "linked": len(self.connector.linked),
+            **self.direct.state_sizes(),
+        }
 
     def _clock_read(self, wall_minus_monotonic_seconds: float, now: float, out: Effects) -> None:
         self.clock.read(wall_minus_monotonic_seconds)
@@ -229,6 +257,7 @@ class ClientMachine:
     def _peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
         self.connector.connected(event, now)
         if not event.is_relay:
+            self.direct.peer_connected(event, now, out)
             return
         before = self.clock.correction_seconds
         self.clock.sample(event.peer, event.clock_offset_seconds)
@@ -253,6 +282,8 @@ class ClientMachine:
         self.connector.lost(peer, retry_after_seconds, now, idle=idle)
         self.directory.peer_gone(peer)
         self.tags.peer_gone(peer, now, out)
+        self.direct.peer_gone(peer)
+        self.direct.look(now, out)
 
     def _views_differ(self, peer: PeerKey, now: float, out: Effects) -> None:
         self.directory.views_differ(peer, self.clock.directory_wall(now), now, out)
@@ -268,6 +299,7 @@ class ClientMachine:
                     self._peer_gone(peer, None, now, out)
                 elif self.liveness.is_doubted(peer):
                     self.tags.peer_doubted(peer, now, out)
+                    self.direct.look(now, out)
             case ("dial", peer):
                 self.connector.dial_due(peer, now, out)
             case ("plan", room_id):
@@ -279,6 +311,8 @@ class ClientMachine:
                     self._cover_due(room, now, out)
                 elif room is not None:
                     self._apply(room, room.due(what, now, self.clock.wall(now)), now, out)
+            case ("direct" | "direct-pull", _):
+                self.direct.due(name, now, out)
             case ("reseal", tag):
                 self._reseal(self.tags.take_unsettled(tag), now, out)
             case _:
@@ -293,6 +327,9 @@ class ClientMachine:
 
     def _frame_received(self, peer: PeerKey, frame: Frame, now: float, out: Effects) -> None:
         self.liveness.heard(peer, now)
+        if self.direct.has_link(peer):
+            self.direct.frame_received(peer, frame, now, out)
+            return
         try:
             match frame:
                 case Deliver():
@@ -343,8 +380,14 @@ class ClientMachine:
             return
         digest = signed_digest(envelope)
         item = id_of_digest(digest)
-        if not tag.deliver(peer, frame, item, now):
-            return
+        if tag.deliver(peer, frame, item, now):
+            self._take_in(tag, envelope, digest, item, now, out)
+            self.direct.came(tag, item, frame.envelope, out)
+
+    def _take_in(
+        self, tag: TagClient, envelope: ParsedEnvelope, digest: bytes, item: EnvelopeId, now: float, out: Effects
+    ) -> None:
+        """An envelope that is new to us, whoever brought it. Raises PeerError where no member sealed it."""
         room = self.rooms.get(self.tags.room_of(tag))
         if room is None:
             return
@@ -379,6 +422,15 @@ class ClientMachine:
         self._follow_cover(room, now, out)
         self._room_deadlines(room, now)
         self._send_waiting(room, now, out)
+        self.direct.look(now, out)
+
+    def _admits(self, room_id: RoomId, device: DeviceKey, wall: float) -> bool:
+        """Direct links show addresses and who is linked to whom: a room under strict cover has none."""
+        room = self.rooms.get(room_id)
+        if not isinstance(room, HasDevices) or not room.has_device(device, wall):
+            return False
+        cover = room.cover_plan(wall)
+        return cover is None or cover.mode is not Cover.STRICT
 
     def _follow_cover(self, room: Room, now: float, out: Effects) -> None:
         for leaving in self.cover.follow(room.room_id, room.cover_plan(self.clock.wall(now)), now):
@@ -425,7 +477,9 @@ class ClientMachine:
             return
         nonce = self._entropy.random_bytes(NONCE_BYTES)
         envelope = seal_envelope(keys, request.kind, request.hint, request.body, request.size_class, nonce)
-        tag.publish(envelope_id(envelope), envelope, leaving.reference, now, out)
+        item = envelope_id(envelope)
+        tag.publish(item, envelope, leaving.reference, now, out)
+        self.direct.published(tag, item, envelope, out)
 
     def _cover_due(self, room: Room, now: float, out: Effects) -> None:
         wall = self.clock.wall(now)

@@ -164,6 +164,10 @@ class Intake:
         if log is not None and not last_number == log.contiguous == log.last_number:  # nearly always nothing is missing
             self._numbered(seat, log, last_number, now)
 
+    def has_seen(self, envelope_id: EnvelopeId) -> bool:
+        """Whether it came, or was our own."""
+        return envelope_id in self._seen
+
     def note_own(self, envelope_id: EnvelopeId, now: float) -> None:
         """We published it ourselves."""
         self._see(envelope_id, now)

@@ -49,6 +49,8 @@ class Outgoing:
     offered_to: NodeKey | None = None
     """The entry that was given the id alone and is still to be given the whole, unless there is progress."""
     settled: bool = False
+    by_members: bool = False
+    """No committee settled it: linked members' acknowledgements stand for receipts, until there is one."""
     owed_since: dict[NodeKey, float] = field(default_factory=dict)
     """Seats that were given it directly, and owe a receipt or a refusal since then."""
     delayed_at_try: int = 0
@@ -111,7 +113,7 @@ class Publisher:
         for outgoing in list(self._outgoing.values()):
             if outgoing.tries == 0:
                 self._send_first(outgoing, chosen, committee, now, out)
-            elif not outgoing.settled:
+            elif not outgoing.settled or outgoing.by_members:
                 fresh = [seat for seat in chosen if seat in added and seat not in outgoing.receipts]
                 self._send_whole(outgoing, fresh, chosen, committee, out)
 
@@ -126,7 +128,7 @@ class Publisher:
             if outgoing.next_at > now + _EPSILON:
                 continue
             lacking = [seat for seat in live if seat not in outgoing.receipts]
-            if outgoing.settled and not lacking:
+            if outgoing.settled and not lacking and not outgoing.by_members:
                 del self._outgoing[outgoing.envelope_id]
                 continue
             if outgoing.tries == 0:
@@ -138,7 +140,7 @@ class Publisher:
                 continue
             outgoing.offered_to = None
             self._counters.republished += 1
-            if not outgoing.settled:
+            if not outgoing.settled or outgoing.by_members:
                 again = [seat for seat in chosen if seat not in outgoing.receipts]
                 self._send_whole(outgoing, again, chosen, committee, out)
             if outgoing.tries > 1 or outgoing.settled:
@@ -214,6 +216,23 @@ class Publisher:
             del self._outgoing[outgoing.envelope_id]
         return unsettled
 
+    def pending(self) -> list[Outgoing]:
+        """All that is under way, the oldest first; to be read."""
+        return list(self._outgoing.values())
+
+    def envelope_of(self, envelope_id: EnvelopeId) -> bytes | None:
+        """An envelope under way."""
+        outgoing = self._outgoing.get(envelope_id)
+        return None if outgoing is None else outgoing.envelope
+
+    def acknowledged(self, outgoing: Outgoing, count: int, reachable: int) -> Progress | None:
+        """No committee serves the tag, and ``count`` of the members that can be reached have the envelope: most of
+        them stand for a majority. None where that says nothing new."""
+        if outgoing.settled or count < reachable // 2 + 1:
+            return None
+        outgoing.settled = outgoing.by_members = True
+        return Progress(outgoing, count, reachable, True, False)
+
     def is_pending(self, envelope_id: EnvelopeId) -> bool:
         return envelope_id in self._outgoing
 
@@ -226,8 +245,10 @@ class Publisher:
         # Standbys stand in for dead seats, and for no others.
         dead = sum(key not in outgoing.receipts and is_dead(key) for key in seats)
         count = from_seats + min(dead, len(outgoing.receipts) - from_seats)
-        reached = count >= committee.majority and not outgoing.settled
+        enough = count >= committee.majority
+        reached = enough and not outgoing.settled
         outgoing.settled = outgoing.settled or reached
+        outgoing.by_members = outgoing.by_members and not enough
         complete = from_seats >= committee.n
         if complete:
             del self._outgoing[outgoing.envelope_id]

@@ -102,6 +102,10 @@ class MemberRoom:
         """What the roster says today."""
         return self._telling.state(wall)
 
+    def has_device(self, device: DeviceKey, wall: float) -> bool:
+        """See `HasDevices`."""
+        return self.state(wall).member(device) is not None
+
     def tag_plans(self, start: int, wall: float) -> list[TagPlan]:
         """See `Room`."""
         state = self.state(wall)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from railgun.core.effects import Notification
 from railgun.core.persistence import Write
 from railgun.crypto.epoch import EpochKeys
-from railgun.types import EnvelopeKind, RoomId, SizeClass
+from railgun.types import DeviceKey, EnvelopeKind, RoomId, SizeClass
 from railgun.wire.envelope import Inner
 from railgun.wire.roster import Cover
 
@@ -110,3 +110,11 @@ class Room(Protocol):
 
     def next_deadlines(self, now: float, wall: float) -> dict[str, float]:
         """Name to monotonic second, asked after every call."""
+
+
+@runtime_checkable
+class HasDevices(Room, Protocol):
+    """A room whose members may link directly."""
+
+    def has_device(self, device: DeviceKey, wall: float) -> bool:
+        """Whether the device is in the room now."""

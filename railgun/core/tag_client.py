@@ -32,6 +32,7 @@ from railgun.types import EnvelopeId, Handle, NodeKey, PeerKey, Tag
 from railgun.wire.frames import (
     Deliver,
     Digest,
+    Publish,
     Receipt,
     Refused,
     SeatDown,
@@ -143,6 +144,11 @@ class TagClient:
         ]
         held.sort()
         return [seat for *_, seat in held]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a seat serves us that is not in doubt."""
+        return any(not self._is_doubted(seat) for seat in self.attached)
 
     def is_stranded(self, now: float) -> bool:
         """Whether no relay of the whole ranking can be reached."""
@@ -445,6 +451,11 @@ class TagClient:
         self.intake.note_own(envelope_id, now)
         outgoing = Outgoing(envelope_id, envelope, reference, now)
         self.publisher.publish(outgoing, self.attached, self.committee, now, out)
+
+    def pass_on(self, envelope: bytes, out: Effects) -> None:
+        """Bring another member's envelope, which came past the seats, to those that serve us."""
+        for seat in self.attached[:ATTACHED]:
+            out.append(SendFrame((PeerKey(seat),), Publish(envelope, self._seats_hash, None)))
 
     def _publish_again(self, now: float, out: Effects) -> None:
         attached = self.attached

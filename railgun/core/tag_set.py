@@ -81,6 +81,14 @@ class TagSet:
     def plan_of(self, client: TagClient) -> TagPlan:
         return self._open[client.tag].plan
 
+    def of_rooms(self) -> list[tuple[RoomId, TagClient]]:
+        """The tags of members that do not end at once, with their rooms; lobbies are left out."""
+        return [
+            (entry.room_id, entry.client)
+            for entry in self._open.values()
+            if entry.plan.purpose is TagPurpose.ROOM and not entry.client.is_closing
+        ]
+
     def of_room(self, room_id: RoomId) -> list[TagClient]:
         return [entry.client for entry in self._open.values() if entry.room_id == room_id]
 

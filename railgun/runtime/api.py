@@ -45,6 +45,7 @@ def connect(
     bootstrap: Sequence[RelayContact | str] = (),
     cover: CoverOptions | None = None,
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
+    listen: bool | None = None,
 ) -> Connecting:
     """Open a member's profile and go online.
 
@@ -54,6 +55,9 @@ def connect(
         network: the network to be in; remembered by the profile, so needed once.
         bootstrap: relays to start from (`RelayContact`, or the text that ``railgun node`` prints); remembered too.
         file_bytes_max: larger files are neither sent nor collected; at most 32 MiB.
+        listen: whether this device and other members of its rooms may link directly when no relay can be reached. They
+            then know each other's addresses, which the device leaves for them, sealed, beforehand. None: in ``lan``
+            networks only. Never in rooms under strict cover.
         cover: decoys, if others than usual: the mode of rooms that this peer creates, its rate in strict ones.
 
     Raises, when awaited or entered:
@@ -70,5 +74,6 @@ def connect(
             "bootstrap": contacts,
             "cover": cover,
             "file_bytes_max": file_bytes_max,
+            "listen": listen,
         }
     )

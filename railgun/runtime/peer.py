@@ -23,6 +23,7 @@ from railgun.errors import RailGunError, StoreError, UsageError
 from railgun.limits import FILE_BYTES_DEFAULT_MAX, FILE_BYTES_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
+from railgun.runtime.contact_keeper import ContactKeeper
 from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import load_network, network_write
@@ -57,7 +58,7 @@ log = Log("peer")
 class Peer:
     """One member, online. Made by `railgun.connect`; an async context manager; `aclose` is idempotent."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # each a part of its own
         self,
         profile: Profile,
         identity: MemberIdentity,
@@ -67,9 +68,10 @@ class Peer:
         entropy: Entropy,
         cover: CoverOptions,
         file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
+        listen: bool = False,
     ) -> None:
         self.shared = PeerState(
-            profile, identity, network, bootstrap, clock, entropy, cover, self._notified, file_bytes_max
+            profile, identity, network, bootstrap, clock, entropy, cover, self._notified, file_bytes_max, listen
         )
         self._prekeys = PrekeyKeeper(self.shared)
         self._rooms = PeerRooms(self.shared, lambda mail: Room(self, mail))
@@ -81,6 +83,7 @@ class Peer:
         self.records = PeerRecords(self.shared.dht, network, entropy, self.shared.wall)
         """What this peer finds and keeps in the DHT, through its relays."""
         self._announcer = TagAnnouncer(self.shared, self.records, protocol_dice(entropy))
+        self._contacts = ContactKeeper(self.shared, self.records, protocol_dice(entropy))
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
 
@@ -108,11 +111,15 @@ class Peer:
         """Go online and serve every room of the profile."""
         shared = self.shared
         await shared.links.start()
+        own = shared.links.own(shared.identity.device_key, shared.identity.device_seed)
+        if own is not None:
+            shared.machine.direct.use(own)
         self._tasks.start("driver", shared.driver.run(shared.machine, shared.links))
         await shared.driver.call(lambda _: (None, []))
         self._tasks.start("prekeys", self._prekeys.run())
         self._tasks.start("remembering", self._keep_remembering())
         self._tasks.start("announcing", self._announcer.run())
+        self._tasks.start("contacts", self._contacts.run())
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
         self._tasks.start("files", self.files.run())
@@ -339,6 +346,7 @@ class Peer:
             case _:
                 if isinstance(notification, EpochOpened):
                     self._announcer.epoch_opened(notification.room_id, notification.start)
+                    self._contacts.epoch_opened(notification.room_id, notification.start)
                 if not self.devices.notified(notification):
                     self._rooms.notified(notification)
 
@@ -354,6 +362,7 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
     entropy: Entropy | None = None,
     cover: CoverOptions | None = None,
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
+    listen: bool | None = None,
 ) -> Peer:
     """Open a profile and go online; see `railgun.connect`."""
     if not 0 <= file_bytes_max <= FILE_BYTES_MAX:
@@ -377,7 +386,17 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
         if kept is None:
             opened.store.commit([network_write(chosen)])
         contacts = start_from(bootstrap, load_remembered(opened.store))
-        peer = Peer(opened, identity, chosen, contacts, clock, entropy, cover or CoverOptions(), file_bytes_max)
+        peer = Peer(
+            opened,
+            identity,
+            chosen,
+            contacts,
+            clock,
+            entropy,
+            cover or CoverOptions(),
+            file_bytes_max,
+            chosen.is_lan if listen is None else listen,
+        )
     except BaseException:
         opened.close()
         raise

@@ -15,19 +15,17 @@ from railgun.core.cover import CoverOptions
 from railgun.core.effects import Notification
 from railgun.core.room import MemberRoom
 from railgun.core.room_port import RoomOutcome
-from railgun.crypto.network_ids import network_id
 from railgun.errors import NotMember, RailGunError, UsageError
-from railgun.links.pool import WebRtcLinks
-from railgun.links.settings import LinkIdentity, LinkSettings
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
 from railgun.runtime.dht_client import DhtClient
 from railgun.runtime.driver import Driver
 from railgun.runtime.identity import MemberIdentity
+from railgun.runtime.member_links import MemberLinks
 from railgun.runtime.member_store import StoredMessages, load_reputation, load_seen, room_tools
 from railgun.runtime.profile import Profile
 from railgun.runtime.system import protocol_dice
-from railgun.types import RelayContact, RoomId
+from railgun.types import PeerKey, RelayContact, RoomId
 from railgun.wire.certificates import CERTIFICATES
 
 
@@ -45,6 +43,7 @@ class PeerState:
         cover: CoverOptions,
         notify: Callable[[Notification], None],
         file_bytes_max: int,
+        listen: bool,
     ) -> None:
         self.profile = profile
         self.store = profile.store
@@ -64,15 +63,14 @@ class PeerState:
         self.closing: asyncio.Task[None] | None = None
         """The end under way; set by `Peer` alone."""
         self.driver = Driver(clock=clock, store=profile.store, notify=notify)
-        self.links = WebRtcLinks(
+        self.links = MemberLinks(
             self.driver,
-            LinkIdentity(None, is_relay=False),
-            network_id(network),
+            network,
             clock,
             entropy,
-            None,
-            None,
-            LinkSettings.for_network(network),
+            lambda key: self.machine.direct.is_dialled(PeerKey(key)),
+            listen=listen,
+            towards=self.bootstrap[0].addresses[0] if self.bootstrap else None,
         )
         self.machine = build_client(
             network=network,

@@ -124,7 +124,7 @@ def member_status(
                 epochs_seen=epochs,
                 seats=() if tag is None else tag.committee.seat_keys,
                 attached=tuple(attached),
-                mode=None if tag is None else tag.committee.mode(attached),
+                mode=None if tag is None else service_mode(machine, tag),
                 cover=_cover(machine, room_id, wall),
                 settings=None if state is None else holding(state, int(wall) // SECONDS_PER_DAY),
                 next_settings=None if state is None else coming(state, int(wall) // SECONDS_PER_DAY),
@@ -151,6 +151,13 @@ def room_tag(machine: ClientMachine, room_id: RoomId, start: int, wall: float) -
     if sending is not None and sending.keys.start == start:
         return sending
     return next((tag for tag in machine.tags.of_room(room_id) if tag.keys.start == start), None)
+
+
+def service_mode(machine: ClientMachine, tag: TagClient) -> ServiceMode | None:
+    """Through whom the tag's envelopes go now; None while through nobody."""
+    if tag.is_answered or not machine.direct.serves(tag.tag):
+        return tag.committee.mode(tag.attached)
+    return ServiceMode.DIRECT
 
 
 def peer_mode(modes: Iterable[ServiceMode | None]) -> ServiceMode | None:

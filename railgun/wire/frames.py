@@ -39,6 +39,8 @@ SignatureField = Annotated[bytes, Bytes(64)]
 EnvelopeField = Annotated[bytes, Bytes(1, 65_537)]
 """Wider than any envelope on purpose: a relay counts wrong sizes before it refuses them."""
 NumberField = Annotated[int, Uint(U32_MAX)]
+SEALED_CONTACT_BYTES: Final = 730
+"""A member's contact as `railgun.crypto.contact_sealing` seals it."""
 
 
 class SubscriptionMode(enum.IntEnum):
@@ -213,6 +215,25 @@ class Refused:
     retry_after_ms: Annotated[int | None, Optional(Uint(86_400_000))]
 
 
+@dataclass(frozen=True)
+class DirectOpen:
+    """Member to member: I am in the room whose tag this is (spec: delivery, direct links). ``proof`` is by r_e over R_e
+    and the link keys of sender and receiver; ``contact`` is the sender's own, sealed under K_e."""
+
+    tag: TagField
+    proof: SignatureField
+    contact: Annotated[bytes, Bytes(SEALED_CONTACT_BYTES)]
+
+
+@dataclass(frozen=True)
+class DirectHold:
+    """Member to member: I have these envelopes. ``asks``: tell me which of them you have."""
+
+    tag: TagField
+    ids: IdsField
+    asks: Annotated[bool, Bool()]
+
+
 Frame: TypeAlias = Union[
     Subscribe,
     Subscribed,
@@ -238,6 +259,8 @@ Frame: TypeAlias = Union[
     DhtFound,
     DhtHeld,
     DhtDeclined,
+    DirectOpen,
+    DirectHold,
 ]
 
 FRAME_KINDS: Final[dict[int, type]] = {
@@ -265,6 +288,8 @@ FRAME_KINDS: Final[dict[int, type]] = {
     26: DhtFound,
     27: DhtHeld,
     28: DhtDeclined,
+    29: DirectOpen,
+    30: DirectHold,
 }
 
 FRAMES: Final[Codec[Frame]] = Codec(FRAME_KINDS, bytes_max=FRAME_BYTES_MAX)

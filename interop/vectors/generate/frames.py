@@ -11,6 +11,7 @@ import cbor2
 
 from interop.vectors.generate._broken import broken_fields, refusal
 from interop.vectors.generate._packed import packed, plain
+from railgun.crypto.direct import sign_direct
 from railgun.crypto.epoch import derive_epoch_keys
 from railgun.crypto.hashing import content_hash
 from railgun.crypto.receipts import (
@@ -50,6 +51,8 @@ from railgun.wire.frames import (
     PULSES,
     Deliver,
     Digest,
+    DirectHold,
+    DirectOpen,
     Offer,
     Publish,
     Pull,
@@ -77,6 +80,7 @@ SEAT = NodeKey(public_key_of(SEAT_SEED))
 OTHER_SEAT = NodeKey(public_key_of(bytes([2]) * 32))
 CLIENT_SEED = bytes([3]) * 32
 CLIENT = PeerKey(public_key_of(CLIENT_SEED))
+OTHER_CLIENT = PeerKey(public_key_of(bytes([4]) * 32))
 HANDLE = Handle(bytes(range(16, 32)))
 IDS = tuple(EnvelopeId(bytes([number]) * 16) for number in range(1, 65))
 SEATS_HASH = bytes(range(8))
@@ -148,6 +152,12 @@ def samples() -> list[tuple[str, Any]]:
         ("dht found: nothing", DhtFound(1, (), False)),
         ("dht held", DhtHeld(2, 16)),
         ("dht declined", DhtDeclined(3, RefusalCode.BUSY)),
+        (
+            "direct open",
+            DirectOpen(KEYS.tag, sign_direct(KEYS, CLIENT, OTHER_CLIENT), bytes(range(256)) * 2 + bytes(218)),
+        ),
+        ("direct hold", DirectHold(KEYS.tag, IDS[:2], False)),
+        ("direct hold, asking", DirectHold(KEYS.tag, (), True)),
     ]
 
 
