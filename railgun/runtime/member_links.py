@@ -128,6 +128,11 @@ class MemberLinks:
         """See `railgun.ports.Links`: relays first."""
         return (*self.relays.peers(), *(() if self._members is None else self._members.peers()))
 
+    @property
+    def dialled_count(self) -> int:
+        """Links that this end dialled, and dials under way: each has a socket of its own."""
+        return self.relays.dialled_count + (0 if self._members is None else self._members.dialled_count)
+
     async def aclose(self) -> None:
         """Say goodbye on every link and leave nothing behind. Idempotent."""
         layers = [self.relays] if self._members is None else [self.relays, self._members]
