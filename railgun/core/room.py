@@ -58,9 +58,9 @@ class MemberRoom:
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
         self.files = RoomFiles(self._telling)
-        self.gaps = RoomGaps(self._telling)
-        conversation.archive = tools.archive
         self._doubts = RosterDoubts()
+        self.gaps = RoomGaps(self._telling, self._doubts)
+        conversation.archive = tools.archive
         self._void_asks = 0
         self._hearing = RoomHearing(
             self._telling, self.prekeys, self._host, self._upkeep, self._catch_up, self.files, self._doubts, self.gaps

@@ -16,6 +16,7 @@ from railgun.core.gaps import Gaps
 from railgun.core.room_notifications import MessagesMissing
 from railgun.core.room_port import RoomOutcome, SealRequest
 from railgun.core.room_telling import RoomTelling
+from railgun.core.roster_doubts import RosterDoubts
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.hashing import keyed_hash, u32
 from railgun.errors import MalformedInput, NotMember, UsageError
@@ -29,7 +30,14 @@ from railgun.limits import (
     HEADS_TURNS_MAX,
 )
 from railgun.types import DeviceKey, EnvelopeKind, MessageId, Tag
-from railgun.wire.content import BeforeContent, Content, HeadsContent, TrailContent, WantContent
+from railgun.wire.content import (
+    ROSTER_DIGEST_START_BYTES,
+    BeforeContent,
+    Content,
+    HeadsContent,
+    TrailContent,
+    WantContent,
+)
 from railgun.wire.envelope import smallest_class_for
 
 HEADS_LABEL = "railgun/heads-turn/v1"
@@ -56,9 +64,10 @@ class _Heard:
 class RoomGaps:
     """Part of a `railgun.core.room.MemberRoom`. ``now``: monotonic seconds, ``wall``: corrected Unix seconds."""
 
-    def __init__(self, telling: RoomTelling) -> None:
+    def __init__(self, telling: RoomTelling, doubts: RosterDoubts) -> None:
         self._telling = telling
         self._own = telling.tools.me.device
+        self._doubts = doubts
         self.gaps = Gaps(telling.roster.room, self._own)
         self.answers = GapAnswers(self._own)
         self._tell_at: float | None = None
@@ -134,6 +143,9 @@ class RoomGaps:
         if self._news is not None and self._news < start:
             self._news = start if self._last_news >= start else None  # this was that epoch's word
         self._hear(author, _Heard(frozenset(content.ids), content.ids, wall))
+        if content.roster != self._roster_digest():
+            # After entries that are under way, and not all at once: what the first one learns it tells the others.
+            self._doubts.arose(now + HEADS_FIRST_SECONDS + self._turn(author, frozenset(content.ids)))
         if (
             self._tell_at is not None
             and self._began
@@ -269,7 +281,10 @@ class RoomGaps:
         self._tell_at = None
         self._not_before = now + HEADS_AGAIN_SECONDS
         if conversation.heads:
-            self._say(outcome, HeadsContent(conversation.heads, conversation.leaves), wall)
+            self._say(outcome, HeadsContent(conversation.heads, conversation.leaves, self._roster_digest()), wall)
+
+    def _roster_digest(self) -> bytes:
+        return self._telling.roster.digest()[:ROSTER_DIGEST_START_BYTES]
 
     def _ask(self, outcome: RoomOutcome, now: float, wall: float) -> None:
         at = self.gaps.next_at(now)

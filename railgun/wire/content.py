@@ -35,6 +35,8 @@ from railgun.wire.schema import Array, Bool, Bytes, Nested, Text, Uint, build, s
 TYPE_MAX: Final = 65_535
 ROSTER_ENTRIES_PER_CONTENT_MAX: Final = 8
 PREKEYS_PER_CONTENT_MAX: Final = 8
+ROSTER_DIGEST_START_BYTES: Final = 8
+"""With a single id `HeadsContent` then still fits the smallest envelope."""
 
 PLAINTEXT_BYTES_MAX: Final = {SizeClass.SMALL: 31, SizeClass.MEDIUM: 3_871, SizeClass.LARGE: 65_311}
 """The longest content in bytes whose Megolm message fits an envelope of each class, whatever its index."""
@@ -132,10 +134,11 @@ class RosterContent:
 @dataclass(frozen=True, slots=True)
 class HeadsContent:
     """The newest messages that the author has: those that no other names, and the newest of those that none ever
-    will (``leaves``: reactions)."""
+    will (``leaves``: reactions). ``roster``: the start of its roster's digest."""
 
     ids: IdsField
     leaves: IdsField = ()
+    roster: Annotated[bytes, Bytes(0, ROSTER_DIGEST_START_BYTES)] = b""
 
 
 @dataclass(frozen=True, slots=True)
