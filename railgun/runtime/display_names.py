@@ -28,6 +28,12 @@ _BLANK: Final = frozenset(
     )
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 """Letters, marks and signs of which nothing is seen: fillers, joiners, variation selectors, an empty Braille cell."""
+_ALIKE: Final = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХԌԚԜҮӀѴаеѕіјорсухԁԛԝһүӏѵɑɡıȷΑΒΕΖΗΙΚΜΝΟΡΤΥΧονιραυκχϲϳ‐‑‒–—−’ʼ",  # noqa: RUF001 - that is the point
+    "ABESIJKMHOPCTYXGQWYIVaesijopcyxdqwhylvagijABEZHIKMNOPTYXovipaukxcj------''",
+)
+"""Letters of other alphabets, and signs, that fonts draw as they draw the Latin ones."""
+_ONE_FORM: Final = str.maketrans("1i|0", "lllo")
 
 
 def harmless(name: str) -> str:
@@ -77,12 +83,14 @@ def display_names(state: RosterState) -> dict[DeviceKey, str]:
 def _pretends(name: str) -> bool:
     """Whether it is what this program calls people, or ends as if it had told this name apart by a key."""
     look = _look(name)
-    return look in TAKEN or unicodedata.category(look[-1]) in ("Pe", "Pf")
+    return look in map(_look, TAKEN) or unicodedata.category(look[-1]) in ("Pe", "Pf")
 
 
 def _look(name: str) -> str:
-    """What people take for the same."""
-    return unicodedata.normalize("NFKC", name).casefold().replace(" ", "")
+    """What people take for the same: other alphabets' letters of one form, and 1, l, I, or 0, O, are one."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold())
+    letters = "".join(c for c in plain.translate(_ALIKE) if not (unicodedata.combining(c) or c == " "))
+    return letters.translate(_ONE_FORM) or name
 
 
 class RoomNames:

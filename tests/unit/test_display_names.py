@@ -43,6 +43,37 @@ def test_any_name_is_harmless(name: str) -> None:
     assert harmless(shown) == shown
 
 
+@pytest.mark.parametrize("imitation", ["\u0410nna", "ANNA", "\u0391nn\u0430", "\uff21nna", "Ann\u00e1", "A n n a"])
+def test_two_that_look_alike_have_their_keys_beside_them(
+    room: tuple[World, list[Node], RoomId], imitation: str
+) -> None:
+    _, (anna, bert), room_id = room
+    call(anna, room_id, "Anna")
+    call(bert, room_id, imitation)
+    names = display_names(state_of(anna, room_id))
+    assert names[anna.device.key] == f"Anna ({anna.device.key.hex()[:8]})"
+    assert names[bert.device.key].endswith(f"({bert.device.key.hex()[:8]})")
+    call(bert, room_id, "Bert")
+    assert display_names(state_of(anna, room_id))[anna.device.key] == "Anna"
+
+
+@pytest.mark.parametrize("name", ["you", "Y0U", "This Device", "Ra\u0131lgun", "s\u043emebody"])
+def test_who_is_called_as_this_program_calls_people_has_the_key_beside_it(
+    room: tuple[World, list[Node], RoomId], name: str
+) -> None:
+    _, (anna, bert), room_id = room
+    call(bert, room_id, name)
+    assert display_names(state_of(anna, room_id))[bert.device.key] == f"{name} ({bert.device.key.hex()[:8]})"
+
+
+@pytest.mark.parametrize("pair", [("Ian", "lan"), ("Bill", "BiII"), ("Bob 0", "Bob O"), ("\u0421\u043e\u0440", "Cop")])
+def test_letters_of_one_form_are_one(room: tuple[World, list[Node], RoomId], pair: tuple[str, str]) -> None:
+    _, (anna, bert), room_id = room
+    call(anna, room_id, pair[0])
+    call(bert, room_id, pair[1])
+    assert all(name.endswith(")") for name in display_names(state_of(bert, room_id)).values())
+
+
 @pytest.fixture
 def room() -> tuple[World, list[Node], RoomId]:
     world = World()
