@@ -232,7 +232,7 @@ class Answer:
 class SignedAnswer:
     """``body`` is an encoded `Answer`, signed by its author's device."""
 
-    body: Annotated[bytes, Bytes(1, ANSWER_BYTES_MAX - 128)]
+    body: Annotated[bytes, Bytes(1, ANSWER_BYTES_MAX - 128)] = field(repr=False)
     signature: SignatureField
 
 

@@ -13,6 +13,7 @@ from railgun import ports
 from railgun.crypto.deterministic_sessions import DeterministicSessions
 from railgun.crypto.epoch import derive_epoch_keys
 from railgun.crypto.identity import device_identity, node_identity, root_identity
+from railgun.wire.sealed import DaySecret, DaySecrets, SignedAnswer
 
 # What anyone may see. A new field that carries bytes is hidden, or is added here on purpose.
 PUBLIC_FIELDS = {
@@ -67,6 +68,12 @@ def test_fields_are_hidden_unless_public(cls: type) -> None:
             assert not field.repr, f"{cls.__name__}.{field.name} shows a secret"
         elif field.repr and str(field.type) in {"bytes", "bytes | None", "tuple[bytes, ...]"}:
             assert field.name in PUBLIC_FIELDS, f"{cls.__name__}.{field.name}: hide it, or name it as public"
+
+
+def test_an_answer_to_a_joiner_hides_the_rooms_secrets_whole_and_encoded() -> None:
+    body = b"........" + SEED + b"........"
+    assert repr(SEED[:8])[2:-1] not in repr(SignedAnswer(body, bytes(64)))
+    assert repr(SEED[:8])[2:-1] not in repr(DaySecrets((DaySecret(1, bytes(32), 1, 2, SEED),)))
 
 
 def test_the_walk_finds_the_classes_that_hold_secrets() -> None:
