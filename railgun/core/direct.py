@@ -187,7 +187,8 @@ class DirectLinks:
         needing: dict[RoomId, None] = {}
         for tag, (room_id, client) in clients.items():
             if self._is_alone(client, now):
-                if now + 1e-6 >= self._alone_since[tag] + DIRECT_AFTER_SECONDS:
+                is_time = now + 1e-6 >= self._alone_since[tag] + DIRECT_AFTER_SECONDS
+                if is_time and self.takes_part(room_id, self._clock.wall(now)):
                     needing[room_id] = None
             elif tag in self._open:
                 self._leave_if_served(self._open[tag], now, out)
@@ -227,7 +228,9 @@ class DirectLinks:
         own, wanted = self.own, self._dialled.setdefault(room_id, {})
         if own is None or len(self._links) >= DIRECT_LINKS_MAX:
             return
-        contacts = [item for item in self._contacts.get(room_id, {}).values() if item.addresses]
+        wall = self._clock.wall(now)
+        known = self._contacts.get(room_id, {}).items()
+        contacts = [item for device, item in known if item.addresses and self._admits(room_id, device, wall)]
         contacts.sort(key=lambda item: keyed_hash(None, RANK_LABEL, own.link_key + item.link_key))
         counted = 0
         for contact in contacts:
@@ -315,6 +318,8 @@ class DirectLinks:
 
     def peer_connected(self, event: PeerConnected, now: float, out: Effects) -> None:
         """Somebody who is no relay is linked: a member, or a stranger until it has proved to be none."""
+        if len(self._links) >= DIRECT_LINKS_MAX and event.peer not in self._links:
+            self._evict(now, out)
         if self.own is None or (len(self._links) >= DIRECT_LINKS_MAX and event.peer not in self._links):
             out.append(Disconnect(event.peer, RefusalCode.BUSY))
             self._connector.lost(event.peer, None, now)
@@ -329,6 +334,12 @@ class DirectLinks:
         )
         self._liveness.watch(event.peer, ("direct",), PULSE_SECONDS, now)
         self.look(now, out)
+
+    def _evict(self, now: float, out: Effects) -> None:
+        """Who has proved nothing for longest gives way to a newcomer."""
+        idle = next((peer for peer, link in self._links.items() if not link.rooms and not self.is_dialled(peer)), None)
+        if idle is not None:
+            self._close(idle, RefusalCode.BUSY, now, out)
 
     def peer_gone(self, peer: PeerKey) -> None:
         """Its link is down. Idempotent."""
@@ -425,6 +436,7 @@ class DirectLinks:
             return
         if envelope.epoch_start != client.keys.start or not is_signed(envelope, digest):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "an envelope that no member sealed", penalty_points=20)
+        client.came_directly(item, now)
         self._take_in(client, envelope, digest, item, now, out)
         self._held.add(client.tag, item, frame.envelope)
         standing.came(item, peer, out)

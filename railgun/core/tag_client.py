@@ -452,6 +452,11 @@ class TagClient:
         outgoing = Outgoing(envelope_id, envelope, reference, now)
         self.publisher.publish(outgoing, self.attached, self.committee, now, out)
 
+    def came_directly(self, envelope_id: EnvelopeId, now: float) -> None:
+        """A member brought an envelope that is new."""
+        self.intake.note_own(envelope_id, now)
+        self._context.counters.envelopes_received += 1
+
     def pass_on(self, envelope: bytes, out: Effects) -> None:
         """Bring another member's envelope, which came past the seats, to those that serve us."""
         for seat in self.attached[:ATTACHED]:

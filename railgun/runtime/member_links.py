@@ -80,7 +80,7 @@ class MemberLinks:
                 entropy,
                 self._certificate,
                 ListenAt("::" if is_ipv6 else "0.0.0.0", 0),
-                dataclasses.replace(settings, links_max=DIRECT_LINKS_MAX),
+                dataclasses.replace(settings, links_max=2 * DIRECT_LINKS_MAX),
             )
 
     async def start(self) -> None:
