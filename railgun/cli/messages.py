@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from railgun.cli import files
 from railgun.cli.arguments import add_command, number, whole_number
@@ -202,6 +202,9 @@ async def _acknowledge(items: AsyncIterator[dict[str, Any]]) -> None:
             await anext(items)
 
 
+GAP_LINE: Final = "-- messages are missing here; whoever has them will bring them --"
+
+
 def message_line(item: dict[str, Any], *, has_date: bool = False) -> str:
     """One message for people: time, author, text. Whatever others wrote is escaped."""
     from datetime import UTC, datetime
@@ -209,6 +212,8 @@ def message_line(item: dict[str, Any], *, has_date: bool = False) -> str:
     shape = "%Y-%m-%d %H:%M:%S" if has_date else "%H:%M:%S"
     time = datetime.fromtimestamp(item["received_at"], UTC).astimezone().strftime(shape)
     author = one_line(item["author_name"])
+    if item["is_after_gap"]:
+        time = f"{GAP_LINE}\n{time}"
     match item["kind"]:
         case "text":
             return f"{time} {author}: {paragraph(item['text'])}"

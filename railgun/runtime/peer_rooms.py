@@ -28,7 +28,7 @@ from railgun.runtime.peer_state import PeerState
 from railgun.runtime.room import Room
 from railgun.runtime.room_mail import OUT, RoomMail
 from railgun.runtime.room_settings import COVER_MODES
-from railgun.types import RelayContact, RoomId
+from railgun.types import MessageId, RelayContact, RoomId
 from railgun.wire.invites import Invite, parse_invite
 from railgun.wire.roster import CreateEntry, RoomSettings
 
@@ -258,6 +258,10 @@ class PeerRooms:
             room = state.machine.rooms.get(room_id)
             return room.state(state.wall()) if isinstance(room, MemberRoom) else None
 
+        def missing() -> tuple[MessageId, ...]:
+            room = state.machine.rooms.get(room_id)
+            return room.gaps.gaps.missing if isinstance(room, MemberRoom) else ()
+
         names = RoomNames(roster_state, own.device_key, lambda: state.identity.name)
-        self._mail[room_id] = RoomMail(room_id, state.profile.store.message_log, own.device_key, names)
+        self._mail[room_id] = RoomMail(room_id, state.profile.store.message_log, own.device_key, names, missing)
         self.epochs_seen.setdefault(room_id, 0)

@@ -441,6 +441,7 @@ def _message(message: Message) -> Answer:
         "text": message.text,
         "target": None if message.target is None else message.target.hex(),
         "received_at": message.received_at,
+        "is_after_gap": message.is_after_gap,
     }
 
 

@@ -250,6 +250,12 @@ class Room:
         """
         return self._mail.history(min(limit, HISTORY_PAGE_MAX), before)
 
+    @property
+    def missing(self) -> tuple[MessageId, ...]:
+        """Messages that others name, that are not here, and that no member has brought so far: gaps in the history. One
+        that comes later is a message like any other. Raises NotMember after `leave`."""
+        return self._machine.gaps.gaps.missing
+
     async def typing(self) -> Typing:
         """The next member that begins or stops typing; the latest 64 wait to be asked for.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -31,6 +31,11 @@ OUT = "this device is no longer a member of the room"
 
 
 Names = Callable[[], Mapping[DeviceKey, str]]
+Missing = Callable[[], Collection[MessageId]]
+
+
+def _none_missing() -> Collection[MessageId]:
+    return ()
 
 
 @dataclass(slots=True)
@@ -50,11 +55,14 @@ class _Sending:
 class RoomMail:
     """One room's. Made by `Peer`; it ends by `close`, or for sends and readers by the removal of this device."""
 
-    def __init__(self, room_id: RoomId, message_log: MessageLog, own: DeviceKey, names: Names) -> None:
-        """``names``: how the room's devices are shown, as of the moment that it is called."""
+    def __init__(
+        self, room_id: RoomId, message_log: MessageLog, own: DeviceKey, names: Names, missing: Missing = _none_missing
+    ) -> None:
+        """``names``: how the room's devices are shown, ``missing``: the ids of its gaps; both as of each call."""
         self.room_id = room_id
         self.own = own
         self._names = names
+        self._missing = missing
         self._log = message_log
         self._arrived = asyncio.Event()
         self._settled_some = asyncio.Event()
@@ -213,7 +221,8 @@ class RoomMail:
             message = read_message(row.message_id, row.value)
         except MalformedInput as error:
             raise StoreError("a message is damaged: restore the profile from a backup") from error
-        return view_message(message, self.name_of(message.author), is_own=message.author == self.own)
+        is_own = message.author == self.own
+        return view_message(message, self.name_of(message.author), is_own=is_own, missing=self._missing())
 
     def take_over(self, reader: MessageReader) -> None:
         """From now on ``reader`` is the one."""

@@ -5,6 +5,7 @@ Owns: the shapes. Must not know: how they are gathered, sent or kept.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -59,6 +60,8 @@ class Message:
             nor that an edit's or delete's author is the target's: compare before you apply one.
         received_at: Unix seconds, by this device's clock.
         is_own: whether this device said it.
+        is_after_gap: whether messages are missing right before it, that its author had seen: nobody has brought them
+            so far. As of when it was read.
     """
 
     message_id: MessageId
@@ -70,6 +73,7 @@ class Message:
     received_at: int
     is_own: bool
     content: Content = field(repr=False)
+    is_after_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,10 @@ def short_name(device: DeviceKey) -> str:
     return device.hex()[:8]
 
 
-def view_message(message: conversation.Message, author_name: str, *, is_own: bool) -> Message:
-    """A machine's message as the application sees it."""
+def view_message(
+    message: conversation.Message, author_name: str, *, is_own: bool, missing: Collection[MessageId] = ()
+) -> Message:
+    """A machine's message as the application sees it. ``missing``: ids of the room's gaps."""
     content = message.content
     shown = next((getattr(content, name) for name in ("text", "emoji", "name") if hasattr(content, name)), "")
     return Message(
@@ -142,4 +148,5 @@ def view_message(message: conversation.Message, author_name: str, *, is_own: boo
         received_at=message.received,
         is_own=is_own,
         content=content,
+        is_after_gap=bool(missing) and not frozenset(getattr(content, "parents", ())).isdisjoint(missing),
     )

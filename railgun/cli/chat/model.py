@@ -75,6 +75,7 @@ class Entry:
     receipts: int = 0
     of: int = 0
     reason: str = ""
+    is_after_gap: bool = False
     is_edited: bool = False
     is_deleted: bool = False
     reactions: dict[DeviceKey, str] = field(default_factory=dict)
@@ -152,6 +153,7 @@ class ChatModel:
                 return self._corrected(message, target, name)
         entry = self._add(message.author, message.author_name, message.kind, message.text, message.received_at)
         entry.target = message.target
+        entry.is_after_gap = message.is_after_gap
         self._name(entry, message.message_id)
         return Heard(Change.SAID, entry, name)
 

@@ -48,6 +48,8 @@ def entry_text(model: ChatModel, entry: Entry) -> str:
     """``[3] 12:30 Ada to 2 "hello": hi there`` with what happened to it since."""
     who = "you" if entry.is_own else name_line(entry.author_name)
     text = f"[{entry.number}] {clock_time(entry.at)} {who}{_about(model, entry)}: {_body(entry)}"
+    if entry.is_after_gap:
+        text = f"-- messages are missing here --\n{text}"
     marks = [*reaction_marks(entry), *([mark] if (mark := delivery_mark(entry)) else [])]
     return f"{text}  ({', '.join(marks)})" if marks else text
 

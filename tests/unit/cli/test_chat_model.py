@@ -67,6 +67,14 @@ def test_a_message_cannot_steer_the_terminal_nor_pose_as_another(model: ChatMode
     assert typing_line(["\x1b[H"]).isprintable()
 
 
+def test_a_gap_is_shown_before_what_follows_it(model: ChatModel) -> None:
+    heard = model.heard(dataclasses.replace(message(1, BOB, "after"), is_after_gap=True))
+    assert heard is not None
+    first, second = entry_text(model, heard.entry).split("\n")
+    assert "messages are missing" in first
+    assert second.endswith("after")
+
+
 def test_a_reaction_takes_the_place_of_the_same_persons_last(model: ChatModel) -> None:
     model.heard(message(1, ADA, "hello"))
     entry = model.entry(1)

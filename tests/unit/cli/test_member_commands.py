@@ -161,6 +161,7 @@ def test_a_message_cannot_steer_the_terminal() -> None:
         "text": "\x1b]0;owned\x07\n12:00:00 Ada: I agree\u202e",
         "target": None,
         "received_at": 0,
+        "is_after_gap": False,
     }
     first, second = message_line(item).split("\n")
     assert "Eve\\x1b[2J\\nAda: \\x1b]0;owned\\x07" in first
@@ -168,6 +169,7 @@ def test_a_message_cannot_steer_the_terminal() -> None:
     reaction = {**item, "kind": "reaction", "text": "\x1b", "target": "ab" * 16}
     assert message_line(reaction).endswith("(reaction to abababab): \\x1b")
     assert "cannot show" in message_line({**item, "kind": "unsupported"})
+    assert message_line({**reaction, "is_after_gap": True}).startswith("-- messages are missing here")
 
 
 def test_a_passphrase_is_asked_for_twice_on_the_terminal(tmp_path: Path) -> None:
