@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from railgun.errors import UsageError
-from railgun.runtime.device_calls import Around, Given
+from railgun.runtime.device_calls import Given
 from railgun.runtime.file_views import FileView
 from railgun.runtime.room import Room
+from railgun.types import RelayContact
 
 Answer: TypeAlias = dict[str, Any]
 
 DIGITS_MIN: Final = 8
+TAKE_BACK_SECONDS: Final = 3.0
+"""What others are told of a file taken back may take so long to leave; then the next command goes on with it."""
+
+
+class Around(Protocol):
+    """What these calls need of the service around them."""
+
+    def find_room(self, given: Given) -> Room: ...
+
+    async def reach(self, contacts: tuple[RelayContact, ...]) -> None: ...
+
+    async def settle(self, room: Room, seconds: float) -> None: ...
 
 
 class FileCalls:
@@ -62,6 +75,9 @@ class FileCalls:
         room = self._around.find_room(given)
         view = self._find(room, given.text("file"))
         room.cancel_file(view.message_id)
+        if view.is_own:
+            # Whoever interrupts a send is gone at once, and with it whoever could tell the others.
+            await self._around.settle(room, TAKE_BACK_SECONDS)
         return {**_named(room), **_shown(self._find(room, view.message_id.hex()))}
 
     async def _collect(self, given: Given) -> Answer:

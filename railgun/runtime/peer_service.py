@@ -135,7 +135,7 @@ class PeerService:
             committee_size=given.integer("committee_size", 5, 3, 7) if given.has("committee_size") else None,
             from_day=given.integer("from_day", 0, 0, 2**32 - 1) if given.has("from_day") else None,
         )
-        await self._settle(room)
+        await self.settle(room)
         return {**_name(room), "settings": _settings(room.settings), "next_settings": _settings(made)}
 
     async def _invite(self, given: _Arguments) -> Answer:
@@ -143,7 +143,7 @@ class PeerService:
         uses = given.integer("uses", 1, 1, INVITE_USES_MAX)
         seconds = given.integer("expires_in_seconds", 7 * 86_400, 1, SECONDS_MAX)
         link = room.invite(uses, seconds)
-        await self._settle(room)
+        await self.settle(room)
         return {**_name(room), "link": link, "uses": uses, "expires_at": int(self._peer.wall()) + seconds}
 
     async def _members(self, given: _Arguments) -> Answer:
@@ -167,7 +167,7 @@ class PeerService:
         room = self._room(given)
         device = self._device(room, given.text("member"))
         await room.remove(device)
-        await self._settle(room)
+        await self.settle(room)
         return {**_name(room), "removed": device.hex()}
 
     async def _leave(self, given: _Arguments) -> Answer:
@@ -308,6 +308,12 @@ class PeerService:
         """Wait until a relay is linked. Raises UsageError, DiscoveryError."""
         await self._reach((*contacts, *self._bootstrap()))
 
+    async def settle(self, room: Room, seconds: float = SETTLE_SECONDS) -> None:
+        """Give what the room has to tell the others a moment to leave, if there is anyone to tell."""
+        machine = self._peer.member_room(room.room_id)
+        if len(room.members()) > 1:
+            await self._peer.wait_until(lambda: not len(machine.conversation.outbox), seconds)
+
     # --- inside ---------------------------------------------------------------------------------
 
     def _room(self, given: _Arguments) -> Room:
@@ -367,12 +373,6 @@ class PeerService:
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-
-    async def _settle(self, room: Room) -> None:
-        """Give what the room has to tell the others a moment to leave, if there is anyone to tell."""
-        machine = self._peer.member_room(room.room_id)
-        if len(room.members()) > 1:
-            await self._peer.wait_until(lambda: not len(machine.conversation.outbox), SETTLE_SECONDS)
 
 
 class _Arguments:

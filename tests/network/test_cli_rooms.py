@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import stat
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Lab
+from tests.support.processes import Lab, Running
 
 pytestmark = pytest.mark.processes
 
@@ -52,6 +54,19 @@ def send_files(lab: Lab) -> None:
     taken = lab("--profile", "bob", "file", "cancel", "ops", "a b.txt", "--json").checked("file-cancel")
     assert taken["state"] == "cancelled"
     assert "directory" in lab("--profile", "bob", "send", "ops", "--file", lab.home).complaint.lower()
+
+
+def interrupt_a_file(lab: Lab, reading: Running) -> None:
+    """Ctrl-C takes a file back at the others too, though no command of Bob's follows."""
+    source = lab.home / "long.bin"
+    source.write_bytes(os.urandom(6_000_000))
+    sending = lab.start("--profile", "bob", "send", "ops", "--file", source, "--json")
+    while json.loads(reading.line())["text"] != "long.bin":
+        pass
+    stopped = sending.end(signal.SIGINT)
+    assert stopped.status == 130
+    assert "taking the file back" in stopped.err
+    assert "withdrawn" in lab("--profile", "ada", "file", "save", "ops", "long.bin").complaint
 
 
 @pytest.mark.timeout(300)  # some fifty commands, each a process of its own
@@ -108,6 +123,7 @@ def test_two_people_talk(lab: Lab) -> None:
     assert "\x1b" not in people
 
     send_files(lab)
+    interrupt_a_file(lab, reading)
     removed = lab("--profile", "ada", "room", "remove", "ops", bob[:12], "--json").checked("room-remove")
     assert removed["removed"] == bob
     left = reading.end(signal.SIGINT)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ class Lab:
         for running in self.running:
             if running.process.poll() is None:
                 running.process.send_signal(signal.SIGTERM)
-        for running in self.running:
-            if running.process.returncode is None:
-                running.end(0)
+        with ExitStack() as closing:  # one that does not end keeps nobody else's pipes open
+            for running in self.running:
+                if running.process.stdout is not None and not running.process.stdout.closed:
+                    closing.callback(running.end, 0)  # also one that ended by itself has its pipes still
