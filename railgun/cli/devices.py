@@ -199,7 +199,8 @@ def run_verify(context: Context) -> int:
     said = (
         f"You have verified {name}."
         if found["is_verified"]
-        else f"Not verified yet. When you both see the same digits: railgun verify ROOM {found['device'][:8]} --confirm"
+        else "Not verified yet. When you both see the same digits: "
+        f"railgun verify {found['id'][:8]} {found['device'][:8]} --confirm"
     )
     context.printer.result(found, f"{_number(found)}\n{said}")
     return Exit.KEPT

@@ -157,7 +157,8 @@ def test_two_people_chat_in_lines(lab: Lab) -> None:
         lab.must("--profile", "bob", "join", link, "--network", "lab.toml")
         bob = PlainChat(lab.home, "--profile", "bob", "chat", "ops", "--plain")
         chats.append(bob)
-        bob.until(r"\* ops \| 2 devices")
+        bob.until(r"\* ops \| 2 devices \| 3 seats, epoch ends in \d+:\d\d")
+        ada.until(r"^\* ops \| 2 devices \| 3 seats")
 
         bob.type("hello \x1b[31mAda")
         bob.until(r"\[1\] sent, [23] of 3 seats")

@@ -15,14 +15,19 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from railgun.cli.chat.model import Delivery, Entry, Heard
+from railgun.cli.chat.owned_tasks import owned_tasks
 from railgun.cli.chat.session import Session
 from railgun.cli.chat.texts import delivery_line, entry_text, file_line, file_step, heard_line, name_line, status_line
 from railgun.cli.output import Printer, one_line
 from railgun.limits import TEXT_BYTES_MAX
+from railgun.runtime.status import RoomStatusView
 
 LINE_BYTES_MAX: Final = TEXT_BYTES_MAX + 64
 """A text and a command in front of it; of a longer line, the first bytes are enough to refuse it."""
 READ_BYTES: Final = 4_096
+LOOK_SECONDS: Final = 1.0
+LOOKS_WITHOUT: Final = 5
+"""So often nobody serves the room before that is said: most gaps are over sooner."""
 
 
 class PlainSurface:
@@ -52,9 +57,23 @@ class PlainSurface:
         # A thread, since not everything that can be read can be waited for: a file, for one. It holds no lock that
         # the interpreter needs at its end, and so may be left where it waits.
         threading.Thread(target=_read_lines, args=(self._descriptor, loop, lines), daemon=True).start()
-        while (line := await lines.get()) is not None:
-            if not await session.typed(line):
-                return
+        async with owned_tasks() as tasks:
+            tasks.start(self._tell_service(session))
+            while (line := await lines.get()) is not None:
+                if not await session.typed(line):
+                    return
+
+    async def _tell_service(self, session: Session) -> None:
+        """Say it when the room is served, or no longer, and when somebody came or went: the header of a screen does."""
+        told, looks_without = _service(session.status()), 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            status = session.status()
+            found = _service(status)
+            looks_without = 0 if found[0] else looks_without + 1
+            if found != told and (found[0] or looks_without >= LOOKS_WITHOUT):
+                told = found
+                self._printer.tell(f"* {status_line(status, session.room_name)}")
 
     def heard(self, heard: Heard) -> None:
         """See `Surface`."""
@@ -104,6 +123,11 @@ class PlainSurface:
     def tell(self, text: str) -> None:
         """See `Surface`."""
         self._printer.tell(f"* {one_line(text)}")
+
+
+def _service(view: RoomStatusView | None) -> tuple[bool, object, int]:
+    """What a change of is worth a line."""
+    return (False, None, 0) if view is None else (bool(view.attached), view.mode, view.members)
 
 
 def _read_lines(descriptor: int, loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> None:
