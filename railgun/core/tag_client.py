@@ -50,6 +50,8 @@ AVOID_SECONDS = 5.0
 """A seat that refuses us is passed over for so long, unless it says otherwise."""
 EMPTY_WORD_PENALTY_POINTS = 20
 ATTACHED = 2
+SPARE_HEDGES = 1
+"""What hits one seat may hit several: one more than there are doubts, so as not to wait for the next doubt."""
 HEDGE_SECONDS = 5.0
 """How long a seat serves us beside one in doubt, at least: doubts that come again are no reason to come and go."""
 LEAVING_SECONDS = 30.0
@@ -150,6 +152,11 @@ class TagClient:
         """Whether a seat serves us that is not in doubt."""
         return any(not self._is_doubted(seat) for seat in self.attached)
 
+    @property
+    def hedges(self) -> list[NodeKey]:
+        """Seats that serve us only because others are in doubt."""
+        return list(self._hedges)
+
     def is_stranded(self, now: float) -> bool:
         """Whether no relay of the whole ranking can be reached."""
         return all(self._is_dead(ad.node_key, now) for ad in self.committee.ranking)
@@ -211,7 +218,8 @@ class TagClient:
         if unsure or not all(self._is_acknowledged(ad.node_key) for ad in chosen):
             fresh = [seat for seat in sound if seat not in hedges and seat not in self._guards]
             fresh.sort(key=lambda seat: not self._context.connector.is_linked(seat))
-            hedges = dict.fromkeys([*hedges, *fresh[: max(0, unsure - len(hedges))]], now + HEDGE_SECONDS)
+            lacking = unsure + SPARE_HEDGES - len(hedges) if unsure else 0
+            hedges = dict.fromkeys([*hedges, *fresh[: max(0, lacking)]], now + HEDGE_SECONDS)
         self._hedges = {seat: until for seat, until in hedges.items() if now + 1e-6 < until}
 
     def _is_doubted(self, seat: NodeKey) -> bool:

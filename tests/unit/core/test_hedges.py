@@ -48,19 +48,21 @@ def asked(effects: list[Effect]) -> list[tuple[NodeKey, SubscriptionMode]]:
 
 def test_a_silent_primary_has_another_seat_beside_it_and_the_living_one_delivers_at_once() -> None:
     lab = attached_lab()
-    primary, secondary, third = lab.ranked[:3]
+    primary, secondary, third, fourth = lab.ranked[:4]
     effects = run(lab, SETTLED_AT + 1.8, [primary])
-    assert set(asked(effects)) == {(secondary, PRIMARY), (third, SECONDARY)}
-    assert lab.tag.attached == [secondary, third, primary]
+    assert set(asked(effects)) == {(secondary, PRIMARY), (third, SECONDARY), (fourth, SECONDARY)}
+    assert lab.tag.attached[0] == secondary
+    assert set(lab.tag.attached[1:3]) == {third, fourth}
+    assert lab.tag.attached[3] == primary
     assert not [effect for effect in effects if isinstance(effect, Disconnect)]
 
 
 def test_with_both_seats_silent_two_others_serve_a_second_after_the_next_pulse() -> None:
     lab = attached_lab()
-    primary, secondary, third, fourth = lab.ranked[:4]
+    primary, secondary, *others = lab.ranked[:5]
     run(lab, SETTLED_AT + 2.1, [primary, secondary])
-    assert set(lab.tag.attached[:2]) == {third, fourth}
-    assert set(lab.tag.attached[2:]) == {primary, secondary}
+    assert set(lab.tag.attached[:3]) == set(others)
+    assert set(lab.tag.attached[3:]) == {primary, secondary}
 
 
 def test_a_hedge_that_is_silent_too_is_passed_over() -> None:
@@ -91,26 +93,28 @@ def test_hedges_go_when_the_doubt_is_over_and_all_is_as_before() -> None:
 
 def test_what_is_said_in_doubt_goes_to_the_seats_beyond_it() -> None:
     lab = attached_lab()
-    primary, secondary, third = lab.ranked[:3]
+    primary, secondary, *others = lab.ranked[:5]
     run(lab, SETTLED_AT + 1.8, [primary])
-    assert sent(lab.say(1), Publish) == [secondary, third]
+    first, second = sent(lab.say(1), Publish)
+    assert first == secondary
+    assert second in others
 
 
 def test_what_only_silent_seats_were_given_goes_to_the_hedges_as_soon_as_they_stand() -> None:
     lab = attached_lab()
-    primary, secondary, third, fourth = lab.ranked[:4]
+    primary, secondary, *others = lab.ranked[:5]
     assert sent(lab.say(1), Publish) == [primary, secondary]
     effects = run(lab, SETTLED_AT + 2.1, [primary, secondary])
-    assert {third, fourth} <= set(sent(effects, Publish))
+    assert len(set(sent(effects, Publish)) & set(others)) >= 2
 
 
 def test_a_word_of_doubt_makes_a_client_look_and_take_another_seat_but_leave_none() -> None:
     lab = attached_lab()
-    primary, secondary, third = lab.ranked[:3]
+    primary, secondary, third, fourth = lab.ranked[:4]
     lab.frame(primary, SeatDown(lab.tag.tag, secondary, False))
     effects = run(lab, SETTLED_AT + 0.6, [secondary])
-    assert asked(effects) == [(third, SECONDARY)]
-    assert set(lab.tag.attached) == {primary, secondary, third}
+    assert asked(effects) == [(third, SECONDARY), (fourth, SECONDARY)]
+    assert set(lab.tag.attached) == {primary, secondary, third, fourth}
     effects = run(lab, SETTLED_AT + 2.5, [secondary])
     assert not [effect for effect in effects if isinstance(effect, Disconnect)]
 
@@ -126,12 +130,12 @@ def test_a_false_word_of_doubt_changes_nothing() -> None:
 
 def test_a_seat_that_is_not_linked_in_time_has_another_taken_beside_it() -> None:
     lab = attached_lab(linked=2)
-    primary, secondary, third, fourth, fifth = lab.ranked[:5]
+    primary, secondary, third, *others = lab.ranked
     lab.lose(primary)
     run(lab, SETTLED_AT + 1.2, [])  # the dial to the third goes on and on
-    for other in (fourth, fifth):
+    for other in others:
         lab.accept(other, lab.connect(other))
-    assert len(lab.tag.attached) == 2
+    assert len(lab.tag.attached) >= 2
     assert lab.tag.attached[0] == secondary
     assert third not in lab.tag.attached
 
