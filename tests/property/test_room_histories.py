@@ -279,6 +279,24 @@ FOUND: list[Steps] = [
         ("seconds", 4, 1),
         ("send", 4, 3),
     ],
+    # A device that was put out in a storm while another joined: two members held different rosters to the end.
+    [
+        ("seconds", 6, 6),
+        ("add device", 3, 3),
+        ("storm", 4, 0),
+        ("send", 4, 3),
+        ("send", 2, 2),
+        ("seconds", 8, 1),
+        ("send", 6, 5),
+        ("storm", 3, 1),
+        ("crash before it left", 6, 1),
+        ("seconds", 8, 9),
+        ("send", 0, 6),
+        ("join", 4, 3),
+        ("remove", 5, 5),
+        ("crash before it left", 8, 6),
+        ("join", 2, 4),
+    ],
 ]
 
 
