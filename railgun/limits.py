@@ -577,15 +577,6 @@ DIRECT_LINKS_MAX: Final = 128
 """Links with members, whether proved or not yet."""
 DIRECT_PEERS_MAX: Final = 64
 """Members of one room that are linked directly."""
-DIRECT_AFTER_SECONDS: Final = 1.5
-"""Without a seat that answers, before members are dialled."""
-DIRECT_KEEP_SECONDS: Final = 10.0
-"""With a seat that answers, before members are left again; also how long who proves no room may stay."""
-DIRECT_LOOK_SECONDS: Final = 0.5
-DIRECT_AGAIN_SECONDS: Final = 2.0
-"""Before what a linked member has not answered is said or asked again."""
-DIRECT_PULL_DELAY_SECONDS: Final = 0.15
-"""Whoever made an envelope is mostly about to push it itself."""
 DIRECT_HELD_BYTES_MAX: Final = 8 << 20
 """Envelopes of all rooms that a member keeps for members who lack them; the oldest give way."""
 DIRECT_HELD_MAX: Final = 8_192

@@ -27,6 +27,7 @@ FLAGS: Mapping[str, str] = {
     "port": "node.port",
     "role": "node.roles",
     "links_max": "node.links_max",
+    "listen": "member.listen",
     "log_level": "log.level",
 }
 """Which setting a flag overrides."""

@@ -93,6 +93,7 @@ async def _own_peer(context: Context, configuration: Configuration) -> AsyncIter
         network=network,
         bootstrap=configuration.network.bootstrap,
         file_bytes_max=configuration.files.bytes_max,
+        listen=configuration.member.listen,
     )
     try:
         service = PeerService(peer)

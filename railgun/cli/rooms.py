@@ -45,6 +45,13 @@ def add_peer_options(parser: Any) -> None:
     """What every command takes that goes online with a member's profile."""
     add_network_options(parser)
     add_unlock_options(parser)
+    parser.add_argument(
+        "--no-listen",
+        dest="listen",
+        action="store_false",
+        default=None,
+        help="link with relays alone, never with members when no relay is left (configuration: member.listen)",
+    )
 
 
 def add_room_argument(parser: Any) -> None:

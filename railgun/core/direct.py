@@ -15,7 +15,7 @@ from railgun.core.agenda import Agenda
 from railgun.core.budgets import TokenBucket
 from railgun.core.clock import EpochClock
 from railgun.core.connector import Connector
-from railgun.core.direct_tag import DirectTag
+from railgun.core.direct_tag import DIRECT_AGAIN_SECONDS, DirectTag
 from railgun.core.effects import Disconnect, Effects, SendFrame
 from railgun.core.events import PeerConnected
 from railgun.core.held_envelopes import HeldEnvelopes
@@ -34,8 +34,6 @@ from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.sealing import id_of_digest, is_signed, signed_digest
 from railgun.errors import CryptoError, PeerError, RefusalCode
 from railgun.limits import (
-    DIRECT_AFTER_SECONDS,
-    DIRECT_AGAIN_SECONDS,
     DIRECT_BYTES_BURST,
     DIRECT_BYTES_PER_SECOND,
     DIRECT_CONTACTS_MAX,
@@ -43,9 +41,7 @@ from railgun.limits import (
     DIRECT_FAILED_OPENS_MAX,
     DIRECT_FRAMES_BURST,
     DIRECT_FRAMES_PER_SECOND,
-    DIRECT_KEEP_SECONDS,
     DIRECT_LINKS_MAX,
-    DIRECT_LOOK_SECONDS,
     PULSE_SECONDS,
 )
 from railgun.ports import Entropy
@@ -55,6 +51,11 @@ from railgun.wire.envelope import NONCE_BYTES, ParsedEnvelope, parse_envelope
 from railgun.wire.frames import DirectHold, DirectOpen, Frame, SeatPull, SeatPush, Unsubscribe
 
 RANK_LABEL = "railgun/direct-rank/v1"
+DIRECT_AFTER_SECONDS = 1.5
+"""Without a seat that answers, before members are dialled."""
+DIRECT_KEEP_SECONDS = 10.0
+"""With a seat that answers, before members are left again; also how long who proves no room may stay."""
+DIRECT_LOOK_SECONDS = 0.5
 LOOK = ("direct", "look")
 
 Admits = Callable[[RoomId, DeviceKey, float], bool]

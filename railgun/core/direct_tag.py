@@ -17,10 +17,8 @@ from railgun.core.effects import Effects, SendFrame
 from railgun.core.held_envelopes import HeldEnvelopes
 from railgun.core.tag_client import TagClient
 from railgun.limits import (
-    DIRECT_AGAIN_SECONDS,
     DIRECT_IDS_MAX,
     DIRECT_PEERS_MAX,
-    DIRECT_PULL_DELAY_SECONDS,
     DIRECT_PULL_TIMES_MAX,
     DIRECT_PULLS_AT_ONCE_MAX,
     DIRECT_WANTED_MAX,
@@ -28,6 +26,11 @@ from railgun.limits import (
 )
 from railgun.types import DeviceKey, EnvelopeId, PeerKey, SizeClass
 from railgun.wire.frames import DirectHold, SeatPull, SeatPush
+
+DIRECT_AGAIN_SECONDS = 2.0
+"""Before what a linked member has not answered is said or asked again."""
+DIRECT_PULL_DELAY_SECONDS = 0.15
+"""Whoever made an envelope is mostly about to push it itself."""
 
 MaySend = Callable[[PeerKey, int], bool]
 """Whether a peer may be sent so many bytes that it asked for."""

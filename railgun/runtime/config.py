@@ -111,6 +111,14 @@ def _choice(kind: type[_Enum]) -> _Parse:
     return parse
 
 
+def _switch(value: object, _: _Context) -> bool:
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
 def _host(value: object, context: _Context) -> str:
     try:
         return str(ipaddress.ip_address(_text(value, context)))
@@ -175,6 +183,13 @@ class NodeConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberConfiguration:
+    """Whether members of a room and this device may link directly when no relay is left; None: in lan networks."""
+
+    listen: Annotated[bool | None, _switch] = None
+
+
+@dataclass(frozen=True, slots=True)
 class FilesConfiguration:
     """Files in rooms: larger ones are neither sent nor collected."""
 
@@ -196,6 +211,7 @@ class Configuration:
     profile: ProfileConfiguration
     network: NetworkConfiguration
     node: NodeConfiguration
+    member: MemberConfiguration
     files: FilesConfiguration
     log: LogConfiguration
 
@@ -204,6 +220,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "profile": ProfileConfiguration,
     "network": NetworkConfiguration,
     "node": NodeConfiguration,
+    "member": MemberConfiguration,
     "files": FilesConfiguration,
     "log": LogConfiguration,
 }

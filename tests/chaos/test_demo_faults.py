@@ -14,6 +14,7 @@ from railgun.runtime.demo.faults import FaultOptions
 from railgun.runtime.demo.options import DemoOptions
 from railgun.runtime.demo.result import DemoResult, promises_kept
 from railgun.runtime.demo.run import run_demo
+from railgun.types import ServiceMode
 from tests.support.commands import check_schema
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -31,12 +32,12 @@ def interfaces() -> set[str]:
     return {path.name for path in Path("/sys/class/net").iterdir()}
 
 
-async def demo(relays: int = 7, **faults: object) -> DemoResult:
+async def demo(relays: int = 7, committee: int = 5, **faults: object) -> DemoResult:
     options = DemoOptions(
         relays=relays,
         members=3,
         messages=20,
-        committee=5,
+        committee=committee,
         epoch_seconds=20,
         duration_seconds=20,
         faults=FaultOptions(**faults),  # type: ignore[arg-type]
@@ -63,6 +64,14 @@ async def test_all_seats_dead_at_once_and_the_room_goes_on() -> None:
     result = await demo(relays=9, kill_committee=True)  # four stay: a majority of five seats
     assert result.faults.kills == 5
     assert result.faults.recovery_ms.max is not None
+
+
+async def test_all_relays_dead_and_the_members_go_on_by_themselves() -> None:
+    result = await demo(relays=3, committee=3, kill_committee=True)
+    assert result.faults.kills == 3
+    assert result.mode == ServiceMode.DIRECT
+    assert result.faults.recovery_ms.max is not None
+    assert result.faults.recovery_ms.max < 10_000
 
 
 async def test_halves_that_were_cut_apart_have_everything_in_the_end() -> None:

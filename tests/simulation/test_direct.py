@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from railgun.core.direct import DIRECT_KEEP_SECONDS
 from railgun.crypto.epoch import epoch_start
-from railgun.limits import DIRECT_KEEP_SECONDS
 from railgun.runtime.status import room_tag, service_mode
 from railgun.sim.faults import Crash, Fault, Heal, Partition, Restart
 from railgun.sim.rotation import Rotation

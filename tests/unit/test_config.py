@@ -103,6 +103,13 @@ def test_lists_in_the_environment_have_commas() -> None:
     assert configuration.network.bootstrap == (CONTACT,)
 
 
+def test_members_listen_where_the_network_says_so_or_they_do() -> None:
+    assert load_configuration(None, HOME).member.listen is None
+    assert load_configuration(None, HOME | {"RAILGUN_MEMBER_LISTEN": "false"}).member.listen is False
+    assert load_configuration(None, HOME, {"member.listen": True}).member.listen is True
+    assert load_configuration(None, HOME | {"RAILGUN_MEMBER_LISTEN": "true"}, {"member.listen": None}).member.listen
+
+
 def test_data_home_is_honoured() -> None:
     environ = {"HOME": "/home/ada", "XDG_DATA_HOME": "/data"}
     assert load_configuration(None, environ).profile.directory == Path("/data/railgun")
@@ -113,9 +120,11 @@ def test_data_home_is_honoured() -> None:
     [
         ("[node]\nprot = 1", ["railgun.toml", "node.prot", "did you mean node.port?"]),
         ("[nod]\nport = 1", ["railgun.toml", "[nod]", "did you mean node?"]),
-        ("[zzz]", ["known are profile, network, node, files, log"]),
+        ("[zzz]", ["known are profile, network, node, member, files, log"]),
         ("node = 1", ["write [node] on a line of its own"]),
         ("[node]\nport = 65536", ["node.port", "from 0 to 65535"]),
+        ('[member]\nlisten = "perhaps"', ["member.listen", "true or false"]),
+        ("[member]\nlisten = 1", ["member.listen", "true or false"]),
         ("[node]\nport = true", ["node.port", "whole number"]),
         ("[node]\nport = 1.5", ["node.port", "whole number"]),
         ('[node]\nport = "99999999999999999999"', ["node.port", "whole number"]),

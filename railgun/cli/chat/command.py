@@ -106,6 +106,7 @@ async def _chat(context: Context, surface: Surface) -> Session:
         network=None if configuration.network.file is None else network_of(configuration),
         bootstrap=configuration.network.bootstrap,
         file_bytes_max=configuration.files.bytes_max,
+        listen=configuration.member.listen,
     ) as peer:
         room = peer.room(context.arguments.room)
         session = Session(peer, room, surface)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from railgun.core.client import ClientMachine
+from railgun.core.direct import DIRECT_KEEP_SECONDS
 from railgun.core.direct_tag import DirectTag
 from railgun.core.effects import Disconnect, Effect, SendFrame
 from railgun.core.events import FrameMalformed, FrameReceived, PeerConnected
@@ -28,7 +29,6 @@ from railgun.limits import (
     DIRECT_FAILED_OPENS_MAX,
     DIRECT_FRAMES_BURST,
     DIRECT_HELD_BYTES_MAX,
-    DIRECT_KEEP_SECONDS,
     DIRECT_LINKS_MAX,
     DIRECT_WANTED_MAX,
 )
