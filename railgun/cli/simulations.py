@@ -1,4 +1,4 @@
-"""``railgun sim committee | rotation | swarm``: many peers in virtual time, on one core.
+"""``railgun sim committee | rotation | swarm | scale``: many peers in virtual time, on one core.
 
 Owns: their options and output, which figures are promises. Must not know: how anything is simulated.
 """
@@ -29,6 +29,7 @@ def add(subparsers: Any) -> None:
     _add_committee(group)
     _add_rotation(group)
     _add_swarm(group)
+    _add_scale(group)
 
 
 def _add_committee(group: Any) -> None:
@@ -96,6 +97,40 @@ def _add_swarm(group: Any) -> None:
     parser.add_argument(
         "--processes", type=whole_number(1, 256), default=None, help="processes; by default one for each core"
     )
+
+
+def _add_scale(group: Any) -> None:
+    parser = add_command(
+        group,
+        "scale",
+        run_scale,
+        "One fixed traffic on networks of growing size: how the load of a relay falls, how the requests of a lookup "
+        "grow, what the directory costs. Exit status 1 if the load does not fall with the number of relays, or lookups "
+        "take more than 2.2 times as many requests in the largest network as in the smallest.",
+    )
+    parser.add_argument(
+        "--relays",
+        type=sizes,
+        default="100,1000,10000",
+        metavar="N,N,...",
+        help="the networks' sizes, 20 to 20000, ascending",
+    )
+    parser.add_argument(
+        "--rooms", type=whole_number(1, 1_000_000), default=6_000, help="rooms of 20 members, over an hour"
+    )
+    parser.add_argument("--committee", type=whole_number(3, 7), default=5, help="seats of a committee, 3 to 7")
+    parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds draw equal networks")
+    parser.add_argument(
+        "--processes", type=whole_number(1, 256), default=None, help="processes; by default one for each core"
+    )
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between them."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be whole numbers with commas between them")
+    return tuple(map(int, parts))
 
 
 def seed_range(text: str) -> tuple[int, int]:
@@ -168,3 +203,18 @@ def run_swarm(context: Context) -> int:
     result = run_range(first, last, options, processes=processes, tell=context.printer.note)
     context.printer.result(dataclasses.asdict(result))
     return Exit.BROKEN if result.violations else Exit.KEPT
+
+
+def run_scale(context: Context) -> int:
+    """``sim scale``."""
+    from railgun.sim.scale.scenario import ScaleOptions, broken_promises, missed_aims, run_scale
+
+    given = context.arguments
+    options = ScaleOptions(relays=given.relays, rooms=given.rooms, committee_size=given.committee, seed=given.seed)
+    processes = given.processes or os.cpu_count() or 1
+    result = run_scale(options, processes=processes, tell=context.printer.note)
+    context.printer.result(dataclasses.asdict(result))
+    broken = broken_promises(result)
+    for line in (*broken, *missed_aims(result)):
+        context.printer.note(line)
+    return Exit.BROKEN if broken else Exit.KEPT

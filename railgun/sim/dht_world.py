@@ -9,6 +9,7 @@ a stand-in of equal size.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import hashlib
 import random
 from dataclasses import dataclass
@@ -16,20 +17,21 @@ from dataclasses import dataclass
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.identity import NodeIdentity
 from railgun.crypto.signing import public_key_of, signing_key_of
-from railgun.dht.contacts import Contact
+from railgun.dht.contacts import ID_BITS, Contact
 from railgun.dht.messages import Answer, Found, Ping, Request, Store, Stored
 from railgun.dht.node import DhtNode, DhtSettings
 from railgun.dht.ports import DhtPorts
 from railgun.dht.records import RecordKind, SignedRecord, sign_record
 from railgun.dht.session_keys import Agree
 from railgun.errors import UsageError
-from railgun.limits import DHT_CONTACTS_PER_ANSWER_MAX, DHT_LOOKUP_SECONDS
+from railgun.limits import DHT_BUCKET_CONTACTS, DHT_CONTACTS_PER_ANSWER_MAX, DHT_LOOKUP_SECONDS
 from railgun.sim.loop import SeededEntropy, VirtualClock, VirtualDatagrams, VirtualLoop, run_virtual
 from railgun.sim.network_model import NetworkModel
 from railgun.types import Address, NetworkId, NodeKey
 
 NETWORK = NetworkId(hashlib.blake2b(b"a virtual network", digest_size=32).digest())
 NODES_MAX = 5_000
+PREFILLED_NODES_MAX = 20_000
 _JOIN_AT_ONCE = 8
 _BOOTSTRAPS = 3
 _WARM_SECONDS = 60.0
@@ -44,7 +46,7 @@ class DhtWorldOptions:
     """What to build and measure.
 
     Attributes:
-        nodes: 2 to 5,000.
+        nodes: 2 to 5,000, or 20,000 with ``prefilled``.
         dead: the share that dies at once, without notice, once tables are warm.
         hostile: the share that lies from the start.
         round_trip_seconds: the mean; pairs lie evenly between 0.4 and 1.42 of it, each datagram takes up to a fifth
@@ -53,6 +55,7 @@ class DhtWorldOptions:
         lookups: how many to measure, each by a living honest node that lacks the record.
         records: how many are published, in two versions.
         seed: equal ones give equal runs.
+        prefilled: nobody joins; each table is as full as it can get. For more nodes, none of which dies or lies.
 
     Raises:
         UsageError: a value is out of its range.
@@ -66,10 +69,14 @@ class DhtWorldOptions:
     lookups: int = 1_000
     records: int = 50
     seed: int = 1
+    prefilled: bool = False
 
     def __post_init__(self) -> None:
-        if not 2 <= self.nodes <= NODES_MAX:
-            raise UsageError(f"{self.nodes} nodes: from 2 to {NODES_MAX}, please")
+        most = PREFILLED_NODES_MAX if self.prefilled else NODES_MAX
+        if not 2 <= self.nodes <= most:
+            raise UsageError(f"{self.nodes} nodes: from 2 to {most}, please")
+        if self.prefilled and (self.dead or self.hostile):
+            raise UsageError("prefilled tables: without dead or hostile nodes, please")
         if not (0 <= self.dead < 1 and 0 <= self.hostile < 1 and self.dead + self.hostile < 0.9):
             raise UsageError("dead and hostile nodes: shares from 0, together below 0.9")
         if not 0.001 <= self.round_trip_seconds <= 1.0:
@@ -219,6 +226,11 @@ class DhtWorld:
         self._conspire()
         self.nodes = [self.make_node(number, hostile=number in self.hostile) for number in range(count)]
         self.alive = list(range(count))
+        if self.options.prefilled:
+            for node in self.nodes:
+                await node.start()
+            self._fill_tables()
+            return
         await self.nodes[0].start()
         for first in range(1, count, _JOIN_AT_ONCE):
             batch = range(first, min(first + _JOIN_AT_ONCE, count))
@@ -231,6 +243,26 @@ class DhtWorld:
             through[0] = 0  # a new node to whom nobody honest is named is lost, in any DHT
         await self.nodes[number].start()
         await self.nodes[number].join([node_address(one) for one in through])
+
+    def _fill_tables(self) -> None:
+        """In each table, of every subtree beyond the own one a bucket's worth of random nodes: what years of traffic
+        leave. Nodes share their contacts' objects, which is all the same while nobody dies."""
+        contacts = [Contact(node.identity.node_key, node_address(number)) for number, node in enumerate(self.nodes)]
+        ordered = sorted(contacts, key=lambda contact: contact.long_id)
+        ids = [contact.long_id for contact in ordered]
+        for node in self.nodes:
+            own = int.from_bytes(node.identity.node_id, "big")
+            first, last, lower = 0, len(ids), 0
+            for bit in reversed(range(ID_BITS)):
+                if last - first <= 1:
+                    break
+                middle = bisect.bisect_left(ids, lower + (1 << bit), first, last)
+                is_upper = bool(own >> bit & 1)
+                beyond = range(first, middle) if is_upper else range(middle, last)
+                for index in self.dice.sample(beyond, min(len(beyond), DHT_BUCKET_CONTACTS)):
+                    node.table.add_contact(ordered[index])
+                first, last = (middle, last) if is_upper else (first, middle)
+                lower += is_upper << bit
 
     def _conspire(self) -> None:
         conspiracy = self.conspiracy
