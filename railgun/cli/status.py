@@ -74,6 +74,7 @@ def run(context: Context) -> int:
         else "no rooms yet",
         *changes_words(found["rooms"]),
         *_out_words(found["rooms"]),
+        *fork_words(found["rooms"]),
         *_blacklist_words(found["blacklist"]),
     ]
     context.printer.result(found, "\n".join(lines))
@@ -86,6 +87,16 @@ def _out_words(rooms: list[dict[str, Any]]) -> list[str]:
         f"{room['refused']} messages refused in {one_line(str(room['name']))}: by devices that were removed or revoked"
         for room in rooms
         if room["refused"]
+    ]
+
+
+def fork_words(rooms: list[dict[str, Any]]) -> list[str]:
+    """A line for each device that told a room's members different things of who is in it."""
+    return [
+        f"{device[:16]} said different things about {one_line(str(room['name']))} under one number: "
+        "its keys are copied, or it cheats; one of them counts, the same for everyone"
+        for room in rooms
+        for device in room["forked"]
     ]
 
 

@@ -250,6 +250,7 @@ class PeerService:
                     "seats": [seat.hex() for seat in room.seats],
                     "attached": [seat.hex() for seat in room.attached],
                     "refused": room.refused,
+                    "forked": [device.hex() for device in room.forked],
                     "mode": room.mode,
                     "cover": dataclasses.asdict(room.cover),
                     "settings": _settings(room.settings),

@@ -56,6 +56,8 @@ class RoomStatusView:
         settings: what the room's admins have set, as it holds today; None while the room is being joined.
         next_settings: other settings that hold from a later day, if there are any.
         refused: messages of devices that are out of the room and went on to speak, since this peer started.
+        forked: devices that signed several entries of the roster under one number, ascending: their keys are copied, or
+            they cheat. Of each number one entry counts, the same at everyone.
     """
 
     room_id: RoomId
@@ -72,6 +74,7 @@ class RoomStatusView:
     settings: SettingsView | None
     next_settings: SettingsView | None
     refused: int = 0
+    forked: tuple[DeviceKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def member_status(
                 settings=None if state is None else holding(state, int(wall) // SECONDS_PER_DAY),
                 next_settings=None if state is None else coming(state, int(wall) // SECONDS_PER_DAY),
                 refused=room.conversation.refused_out if isinstance(room, MemberRoom) else 0,
+                forked=() if state is None else tuple(sorted({fork.author for fork in state.forks})),
             )
         )
     return PeerStatus(

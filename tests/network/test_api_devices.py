@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from railgun import NotMember, Peer, Room, UsageError
+from railgun.cli.status import fork_words
 from railgun.core.roster import InsertOutcome, InsertResult
+from railgun.core.roster_entries import sign_entry
 from railgun.runtime.identity import load_root
 from railgun.runtime.peer_linking import LinkCode, LinkResult
+from railgun.runtime.peer_service import PeerService
 from railgun.types import DeviceKey
+from railgun.wire.roster import NameEntry
 from tests.support.api_lab import WAIT_SECONDS, Lab, hears, lab, settled, texts_of
 
 
@@ -158,3 +162,21 @@ async def test_what_a_revoked_device_goes_on_to_say_is_refused_and_counted(tmp_p
 def generation_of(room: Room) -> int | None:
     keys = room._peer.member_room(room.room_id).sending_keys(room._peer.wall())
     return None if keys is None else keys.generation
+
+
+async def test_a_fork_of_the_roster_is_shown_to_people_with_its_author(tmp_path: Path) -> None:
+    """Somebody signs two entries under one number, and they come to different members first."""
+    async with lab(tmp_path) as net:
+        anna, bert = await net.connect("anna"), await net.connect("bert")
+        await net.room_of(anna, bert)
+        machine = anna.member_room(anna.rooms()[0].room_id)
+        author = bert.identity.device_key
+        place = (machine.roster.room, author, *machine.roster.next_place(author), int(anna.wall()))
+        assert anna.status().rooms[0].forked == ()
+        for name in ("one", "other"):
+            machine.roster.insert(sign_entry(bert.identity.device_seed, NameEntry(*place, name)).data)
+        assert anna.status().rooms[0].forked == (author,)
+        answer = await PeerService(anna).call("status", {"wait_seconds": 0})
+        assert answer["rooms"][0]["forked"] == [author.hex()]
+        (line,) = fork_words(answer["rooms"])
+        assert line.startswith(f"{author.hex()[:16]} said different things about ops")
