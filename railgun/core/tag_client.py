@@ -2,7 +2,7 @@
 
 Owns: which seats are primary and secondary, subscriptions, the death of seats (spec: message way).
 Must not know: what envelopes hold, rooms. Parts: `intake` (receiving), `publisher` (sending), `tag_visits` (audits,
-last digests, seats that are published to directly).
+last digests, seats that are published to directly), `hedges` (seats in doubt).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from railgun.core.connector import Connector
 from railgun.core.counters import ClientCounters
 from railgun.core.effects import Effects, SendFrame
 from railgun.core.epochs import EpochWindow
+from railgun.core.hedges import Hedges
 from railgun.core.intake import Intake
 from railgun.core.liveness import Liveness
 from railgun.core.promises import Promises
@@ -50,14 +51,8 @@ AVOID_SECONDS = 5.0
 """A seat that refuses us is passed over for so long, unless it says otherwise."""
 EMPTY_WORD_PENALTY_POINTS = 20
 ATTACHED = 2
-SPARE_HEDGES = 1
-"""What hits one seat may hit several: one more than there are doubts, so as not to wait for the next doubt."""
-HEDGE_SECONDS = 5.0
-"""How long a seat serves us beside one in doubt, at least: doubts that come again are no reason to come and go."""
 LEAVING_SECONDS = 30.0
 """A seat that is about to leave is passed over for so long, or until it is linked anew."""
-DIAL_DOUBT_SECONDS = 1.0
-"""A seat that is to take another's place and is not linked by then has another one taken beside it."""
 BROKEN_PROMISE_PENALTY_POINTS = 20
 EQUIVOCATION_PENALTY_POINTS = 20
 OWING_PENALTY_POINTS = 10
@@ -123,11 +118,9 @@ class TagClient:
         self._linked_for: dict[NodeKey, None] = {}
         self._guards: dict[NodeKey, None] = {}
         """Seats that had more than ours would name: they serve us as well, to the end of the tag."""
-        self._hedges: dict[NodeKey, float] = {}
-        """Seats that serve us beside ones in doubt, and until when."""
+        self.hedges = Hedges(context.connector, context.liveness)
         self._avoided: dict[NodeKey, float] = {}
         self._entries_before: list[NodeKey] = []
-        self._was_attached = False
         self._proofs: dict[NodeKey, tuple[PeerKey, bytes]] = {}
         self.is_closing = False
 
@@ -140,7 +133,7 @@ class TagClient:
         """Seats that hold an acknowledged subscription of ours: the primary first, then who guards against it; those
         in doubt last."""
         held = [
-            (self._is_doubted(seat), -attachment.acknowledged, seat not in self._guards, seat)
+            (self.hedges.is_doubted(seat), -attachment.acknowledged, seat not in self._guards, seat)
             for seat, attachment in self._attachments.items()
             if attachment.acknowledged is not None and self._context.connector.is_linked(seat)
         ]
@@ -150,12 +143,7 @@ class TagClient:
     @property
     def is_answered(self) -> bool:
         """Whether a seat serves us that is not in doubt."""
-        return any(not self._is_doubted(seat) for seat in self.attached)
-
-    @property
-    def hedges(self) -> list[NodeKey]:
-        """Seats that serve us only because others are in doubt."""
-        return list(self._hedges)
+        return any(not self.hedges.is_doubted(seat) for seat in self.attached)
 
     def is_stranded(self, now: float) -> bool:
         """Whether no relay of the whole ranking can be reached."""
@@ -169,7 +157,7 @@ class TagClient:
         ranked = self._ranked(now)
         desired = self._desired(ranked, now)
         wanted = self._want_links(ranked, desired, now, out)
-        primaries = self._primaries(desired)
+        primaries = self.hedges.primaries([ad.node_key for ad in desired])
         for ad in desired:
             mode = SubscriptionMode.PRIMARY if ad.node_key in primaries else SubscriptionMode.SECONDARY
             attachment = self._attachments.setdefault(ad.node_key, _Attachment(mode))
@@ -185,7 +173,7 @@ class TagClient:
             del self._linked_for[seat]
             self._context.connector.release(("tag", self.tag), seat)
         self._watch(now)
-        for until in (*self._avoided.values(), *self._hedges.values()):
+        for until in (*self._avoided.values(), *self.hedges.ends):
             self._context.agenda.set_earlier(("settle", self.tag), until)
         self._entries(now, out)
 
@@ -205,42 +193,10 @@ class TagClient:
         guards against them. And so many more that two are beyond doubt."""
         live = [ad for ad in ranked if not self._is_dead(ad.node_key, now) and ad.node_key not in self._avoided]
         chosen, others = (live or ranked)[:ATTACHED], live[ATTACHED:]
-        self._hedge(chosen, others, now)
-        return [*chosen, *(ad for ad in others if ad.node_key in self._guards or ad.node_key in self._hedges)]
-
-    def _hedge(self, chosen: list[Ad], others: list[Ad], now: float) -> None:
-        """See to it that two seats beyond doubt serve us; whoever does so only for that may go after a while."""
-        unsure = sum(self._is_unsure(ad.node_key, now) for ad in chosen)
-        if not unsure and not self._hedges:
-            return
-        sound = [ad.node_key for ad in others if not self._is_unsure(ad.node_key, now)]
-        hedges = {seat: until for seat, until in self._hedges.items() if seat in sound}
-        if unsure or not all(self._is_acknowledged(ad.node_key) for ad in chosen):
-            fresh = [seat for seat in sound if seat not in hedges and seat not in self._guards]
-            fresh.sort(key=lambda seat: not self._context.connector.is_linked(seat))
-            lacking = unsure + SPARE_HEDGES - len(hedges) if unsure else 0
-            hedges = dict.fromkeys([*hedges, *fresh[: max(0, lacking)]], now + HEDGE_SECONDS)
-        self._hedges = {seat: until for seat, until in hedges.items() if now + 1e-6 < until}
-
-    def _is_doubted(self, seat: NodeKey) -> bool:
-        return self._context.liveness.is_doubted(PeerKey(seat))
-
-    def _is_unsure(self, seat: NodeKey, now: float) -> bool:
-        """Whether it is doubted, or is to take another's place and the dial takes long."""
-        since = self._context.connector.dialling_since(seat) if self._was_attached else None
-        return self._is_doubted(seat) or (since is not None and now + 1e-6 >= since + DIAL_DOUBT_SECONDS)
-
-    def _is_acknowledged(self, seat: NodeKey) -> bool:
-        attachment = self._attachments.get(seat)
-        return attachment is not None and attachment.acknowledged is not None
-
-    def _primaries(self, desired: list[Ad]) -> set[NodeKey]:
-        """Who is to deliver at once: the first, and while it is in doubt the first of those that live."""
-        keys = [ad.node_key for ad in desired]
-        if not self._hedges and not any(self._is_doubted(seat) for seat in keys[:1]):
-            return set(keys[:1])
-        linked = [seat for seat in keys if self._context.connector.is_linked(seat) and not self._is_doubted(seat)]
-        return {*keys[:1], *linked[:1]}
+        serving = [seat for seat, attachment in self._attachments.items() if attachment.acknowledged is not None]
+        beside = [ad.node_key for ad in others if ad.node_key not in self._guards]
+        self.hedges.choose([ad.node_key for ad in chosen], beside, serving, now)
+        return [*chosen, *(ad for ad in others if ad.node_key in self._guards or ad.node_key in self.hedges)]
 
     def _is_dead(self, seat: NodeKey, now: float) -> bool:
         return self._context.connector.is_failing(seat, now)
@@ -253,9 +209,9 @@ class TagClient:
             self._linked_for[seat] = None
             self._context.connector.want(("tag", self.tag), ad.contact(), now, out)
         for ad in desired:
-            since = self._context.connector.dialling_since(ad.node_key)
-            if self._was_attached and since is not None and not self._is_unsure(ad.node_key, now):
-                self._context.agenda.set_earlier(("settle", self.tag), since + DIAL_DOUBT_SECONDS)
+            doubted_at = self.hedges.dial_doubted_at(ad.node_key)
+            if doubted_at is not None and doubted_at > now + 1e-6:
+                self._context.agenda.set_earlier(("settle", self.tag), doubted_at)
         return wanted
 
     def _ask(self, seat: NodeKey, attachment: _Attachment, now: float, out: Effects) -> None:
@@ -286,7 +242,7 @@ class TagClient:
                 is_primary = attachment.acknowledged is SubscriptionMode.PRIMARY
                 interval = PULSE_SECONDS if is_asked or (is_primary and busy) else PULSE_SECONDARY_SECONDS
                 self._context.liveness.watch(PeerKey(seat), ("tag", self.tag), interval, now)
-                if is_asked and seat in self._hedges:
+                if is_asked and seat in self.hedges:
                     self._context.liveness.hint(PeerKey(seat), now)
         next_phase = self.window.next_phase(wall)
         if next_phase is not None and self._attachments:
@@ -297,7 +253,7 @@ class TagClient:
         before, self._entries_before = self._entries_before, entries
         added = [seat for seat in entries if seat not in before]
         if added:
-            self._was_attached = True
+            self.hedges.counts_dials = True
             self.publisher.entries_changed(added, entries, self.committee, now, out)
             starts_at = self._context.clock.monotonic(self.window.start)
             self.visits.plan_audit(now, len(self.committee.seats) - len(entries), starts_at)
