@@ -44,7 +44,7 @@ def look_at(path: Path, bytes_max: int) -> Source:
     """Read a file once. Raises UsageError: it cannot be read, is no file, or is larger than ``bytes_max``."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are named
     try:
-        with path.open("rb") as stream:
+        with _open(path) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise UsageError(f"{path} is no file: pack a directory first, for example with tar")
@@ -66,7 +66,7 @@ def look_at(path: Path, bytes_max: int) -> Source:
 def read_piece(path: Path, size_bytes: int, changed_microseconds: int, offset: int, count: int) -> bytes:
     """``count`` bytes from ``offset`` on, fewer at the end. Raises SourceChanged: it is not the file looked at."""
     try:
-        with path.open("rb") as stream:
+        with _open(path) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns // 1_000) != (
                 size_bytes,
@@ -80,6 +80,11 @@ def read_piece(path: Path, size_bytes: int, changed_microseconds: int, offset: i
     if len(data) != min(count, size_bytes - offset):
         raise SourceChanged(f"{path} became shorter")
     return data
+
+
+def _open(path: Path) -> BinaryIO:
+    """Without waiting: a pipe that nobody writes to would hold up the process, and is refused once it is open."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 class FileWriter:

@@ -85,3 +85,13 @@ def test_a_source_that_changes_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(b"01234567890")
     with pytest.raises(UsageError, match="at most 10"):
         look_at(path, 10)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_and_holds_nothing_up(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is no file"):
+        look_at(pipe, 10)
+    with pytest.raises(SourceChanged):
+        read_piece(pipe, 10, 0, 0, 10)
