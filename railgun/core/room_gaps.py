@@ -45,6 +45,8 @@ JOINED_SECONDS = 10.0
 """So long a device that has just come waits to be told what was before it."""
 SERVED_MAX = 32
 """Tags of late by which a return is told from a rotation."""
+IDLE_SECONDS = 30.0
+"""Between two looks whether there is somebody to speak to, and a way."""
 TRAIL_SECONDS = 60.0
 """After something was lacking, what others are told of came before is of interest."""
 SPEAKERS_TURNS = 4
@@ -257,17 +259,17 @@ class RoomGaps:
         if state.member(self._own) is None:
             return outcome
         if self._telling.sending(state, wall) is None:  # nothing can be said just now
-            self._news = None
-            self._tell_at = now + HEADS_AGAIN_SECONDS
-            self.gaps.wait_until(now + HEADS_AGAIN_SECONDS)
-            self.answers.postpone(now + HEADS_AGAIN_SECONDS)
+            self._news, later = None, now + IDLE_SECONDS
+            self._tell_at = None if self._tell_at is None else max(self._tell_at, later)
+            self.gaps.wait_until(later)
+            self.answers.postpone(later)
         elif len(state.devices) > 1:
             self._tell(outcome, now, wall)
             self._ask(outcome, now, wall)
             self._answer(outcome, now, wall)
         else:
             self._tell_at = self._news = None
-            self.gaps.wait_until(now + HEADS_AGAIN_SECONDS)
+            self.gaps.wait_until(now + IDLE_SECONDS)
             self.answers.clear()
         return outcome
 
