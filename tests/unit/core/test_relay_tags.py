@@ -18,6 +18,7 @@ from railgun.wire.frames import (
     SeatPush,
     Subscribed,
     SubscriptionMode,
+    Unsubscribe,
 )
 from tests.support.relay_lab import START, WALL, RelayLab, frames_to, id_of, refusals, room_keys, seal
 
@@ -318,3 +319,19 @@ def test_a_start_at_which_no_room_s_epoch_begins_is_refused_before_any_work() ->
     effects = lab.subscribe(client)
     assert refusals(effects) == ["OUTSIDE_WINDOW"]
     assert not lab.machine.seats
+
+
+def test_a_relay_that_leaves_has_its_subscribers_move_and_takes_none_any_more() -> None:
+    lab = RelayLab(committee_size=3)
+    client, late = lab.connect_client(0), lab.connect_client(1)
+    lab.subscribe(client)
+    lab.open_with_all()
+    out: list[Effect] = []
+    lab.machine.tags.leave(out)
+    assert frames_to(out, client, SeatDown) == [SeatDown(lab.keys.tag, lab.machine.node_key, False)]
+    assert lab.machine.tags.has_subscribers
+    assert refusals(lab.subscribe(late)) == ["BUSY"]
+    # Until they have moved they are served.
+    assert frames_to(lab.publish(late, seal(lab.keys, 1)), client, Deliver)
+    lab.frame(client, Unsubscribe(lab.keys.tag))
+    assert not lab.machine.tags.has_subscribers
