@@ -96,7 +96,7 @@ def test_rooms_and_members_that_are_not_there(ada: Commands) -> None:
     assert "`railgun room list` shows those" in ada("room", "members", "opps").complaint
     assert "`railgun room members`" in ada("room", "remove", "ops", "Bob").complaint
     complaint = ada("room", "create", "x" * 129).complaint
-    assert "the room cannot be made so" in complaint
+    assert "a room's name has at most 128 bytes, this one 129" in complaint
 
 
 def test_texts_that_cannot_be_sent(ada: Commands) -> None:
