@@ -60,6 +60,14 @@ async def test_killed_relays_and_members_come_back_with_all_they_had() -> None:
     assert result.faults.restarts == 2
 
 
+async def test_relays_come_and_go_and_leave_nothing_behind() -> None:
+    result = await demo(relays=5, committee=3, churn_seconds=3.0)
+    assert len(result.per_relay_deliveries) == 5 + 3  # three came, three left
+    assert result.resources.descriptors_leaked == 0
+    assert result.resources.tasks_leaked is not None  # so soon after the talk some may still be ending
+    assert result.resources.rss_slope_kib_per_hour is None  # nobody lived long enough for one
+
+
 async def test_all_seats_dead_at_once_and_the_room_goes_on() -> None:
     result = await demo(relays=9, kill_committee=True)  # four stay: a majority of five seats
     assert result.faults.kills == 5
