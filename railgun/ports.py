@@ -50,7 +50,7 @@ class LinkUp:
     inbound: bool
     clock_offset_seconds: float
     round_trip_seconds: float
-    prefix: bytes = b""
+    prefix: bytes = field(default=b"", repr=False)
 
 
 class LinkObserver(Protocol):

@@ -17,21 +17,25 @@ from railgun.cli.context import Context
 from railgun.cli.failures import Exit, explain, kind_of
 from railgun.cli.output import Printer
 from railgun.cli.parser import VersionAsked, build_parser
-from railgun.errors import InvariantViolated
+from railgun.errors import InvariantViolated, UsageError
 
 __all__ = ["build_parser", "main"]
+
+STDOUT = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. ``argv`` without the program's name; None for the process's own."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = words[: words.index("--")] if "--" in words else words
-    _open_what_is_closed()
+    closed = _open_what_is_closed()
     streams = (sys.stdout, sys.stderr)
     for stream in streams:
         _never_fail_to_encode(stream)
     printer = Printer(as_json="--json" in options, stdout=sys.stdout, stderr=sys.stderr)
     try:
+        if printer.as_json and STDOUT in closed:
+            raise UsageError("standard output is closed, and --json prints there: open it, or leave --json out")
         status = _run(words, printer)
         printer.flush()
     except KeyboardInterrupt as error:
@@ -83,17 +87,20 @@ def _fail(printer: Printer, error: BaseException, text: str, status: Exit) -> Ex
     return status
 
 
-def _open_what_is_closed() -> None:
-    """A standard stream that this process was started without: a file opened later must not become it."""
+def _open_what_is_closed() -> set[int]:
+    """A standard stream that this process was started without: a file opened later must not become it. Which ones."""
+    closed = set()
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
+            closed.add(number)
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     nowhere = Path(os.devnull)
     sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
     sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
     sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+    return closed
 
 
 def _drop_unwritable(stream: IO[str]) -> None:

@@ -5,7 +5,7 @@ Owns: the vocabulary between the shell and the machines, inward. Must not know: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from railgun.types import PeerKey
@@ -26,7 +26,7 @@ class PeerConnected:
     inbound: bool
     clock_offset_seconds: float
     round_trip_seconds: float
-    prefix: bytes = b""
+    prefix: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,19 @@ def test_a_reader_that_has_had_enough(words: str) -> None:
     assert (done.returncode, done.stderr) == (2, "")
 
 
+def test_an_object_that_has_nowhere_to_go_is_no_success(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m railgun.cli.main config check --json >&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+    )
+    assert done.returncode == 2
+    assert "standard output is closed" in done.stderr
+
+
 @pytest.mark.parametrize("closed", ["1", "2", "1 2", "0 1 2"])
 def test_streams_that_are_closed_from_the_start(closed: str, tmp_path: Path) -> None:
     """Nothing is said, and no file that is opened later becomes a standard stream."""

@@ -18,6 +18,7 @@ from railgun.wire.sealed import DaySecret, DaySecrets, SignedAnswer
 # What anyone may see. A new field that carries bytes is hidden, or is added here on purpose.
 PUBLIC_FIELDS = {
     "account_key",
+    "certificate_hash",
     "device_key",
     "encoded",
     "fallback_key",
