@@ -226,7 +226,7 @@ class DirectLinks:
 
     def _dial(self, room_id: RoomId, now: float, out: Effects) -> None:
         """Want links to some members, each in an order of its own; those that cannot be reached do not count."""
-        own, wanted = self.own, self._dialled.setdefault(room_id, {})
+        own = self.own
         if own is None or len(self._links) >= DIRECT_LINKS_MAX:
             return
         wall = self._clock.wall(now)
@@ -240,7 +240,7 @@ class DirectLinks:
                 break
             if not self._connector.is_failing(peer, now):
                 counted += 1
-            wanted[peer] = None
+            self._dialled.setdefault(room_id, {})[peer] = None
             relay_like = RelayContact(NodeKey(peer), contact.addresses, contact.certificate_hash)
             self._connector.want(("direct", room_id), relay_like, now, out)
 

@@ -39,6 +39,7 @@ from railgun.core.events import (
 )
 from railgun.core.relay import RelayMachine
 from railgun.core.room_port import RoomOutcome, TagPlan
+from railgun.crypto.direct import DirectSelf, seal_own_contact, sign_direct
 from railgun.crypto.epoch import EpochKeys, day_of, derive_epoch_keys, epoch_start, first_day_secret
 from railgun.crypto.receipts import sign_receipt, sign_subscription, sign_tag_descriptor
 from railgun.crypto.records import sign_ad
@@ -48,6 +49,7 @@ from railgun.limits import AD_CORE_BYTES_MAX, SEAT_BYTES_MAX
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.types import (
     Address,
+    DeviceKey,
     EnvelopeId,
     EnvelopeKind,
     Handle,
@@ -66,14 +68,19 @@ from railgun.wire.frames import (
     PULSES,
     Deliver,
     Digest,
+    DirectHold,
+    DirectOpen,
     Frame,
     Publish,
     Pulse,
     Receipt,
     Refused,
     SeatDown,
+    SeatPull,
+    SeatPush,
     Subscribed,
     TagNumber,
+    Unsubscribe,
 )
 from tests.fuzz.mutations import mutated
 from tests.fuzz.samples import Sampler
@@ -97,6 +104,7 @@ OFFSETS = (0.0, 0.0, 0.0, 1.0, -3.0, 500.0, 9e12, -1.7e9)
 """Clock offsets that a peer can claim: its clock is any whole number of milliseconds up to 2^53."""
 ALL_FRAMES = tuple(FRAME_KINDS.values())
 FRAMES_FOR_CLIENTS = (Deliver, Digest, Subscribed, Subscribed, Receipt, Refused, SeatDown, AdsPush)
+FRAMES_FOR_MEMBERS = (DirectOpen, DirectOpen, DirectHold, SeatPush, SeatPull, Unsubscribe)
 
 
 def _seed(name: str, number: int) -> bytes:
@@ -105,6 +113,7 @@ def _seed(name: str, number: int) -> bytes:
 
 RELAY_SEEDS = tuple(_seed("relay", number) for number in range(RELAYS))
 OWN_SEED = _seed("relay", 99)
+CLIENT_LINK_KEY = PeerKey(b"o" * 32)
 CLIENT_KEYS = tuple(PeerKey(_seed("client", number)) for number in range(CLIENTS))
 RELAY_KEYS = tuple(PeerKey(public_key_of(seed)) for seed in RELAY_SEEDS)
 SEED_OF = dict(zip(RELAY_KEYS, RELAY_SEEDS, strict=True))
@@ -116,7 +125,10 @@ def contact_of(seed: bytes) -> RelayContact:
 
 
 class TolerantRoom(PlainRoom):
-    """A room whose members may say anything."""
+    """A room whose members may say anything, and in which everybody is."""
+
+    def has_device(self, device: DeviceKey, wall: float) -> bool:
+        return True
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         return super().envelope_opened(plan, inner, now, wall) if len(inner.body) == 8 else RoomOutcome()
@@ -146,6 +158,8 @@ class MachineLab:
                 seed=OWN_SEED, contact=own, network=NETWORK, bootstrap=bootstrap, entropy=entropy, chooser=chooser
             )
         client = build_client(network=NETWORK, bootstrap=bootstrap, entropy=entropy, chooser=chooser)
+        device = DeviceKey(public_key_of(OWN_SEED))
+        client.direct.use(DirectSelf(device, OWN_SEED, CLIENT_LINK_KEY, bytes(32), ()))
         for room in ROOMS:
             self._carry_out(client.add_room(TolerantRoom(room, SECRET, NETWORK, COMMITTEE), self.now))
         return client
@@ -269,11 +283,11 @@ class MachineLab:
         is_relay = peer in SEED_OF or peer in self.dialling
         if inbound is None:
             inbound = not (is_relay and peer in self.dialling)
-        if not self.is_relay and inbound:
-            return  # nobody can dial a client
+        if not self.is_relay and inbound and is_relay:
+            return  # only members dial a client
         self.dialling.pop(peer, None)
         self.connected[peer] = is_relay
-        own = PeerKey(public_key_of(OWN_SEED)) if self.is_relay else PeerKey(b"o" * 32)
+        own = PeerKey(public_key_of(OWN_SEED)) if self.is_relay else CLIENT_LINK_KEY
         self.handle(PeerConnected(peer, own, is_relay, inbound, random.choice(OFFSETS), random.random()))
 
     def _disconnect(self, peer: PeerKey, retry: float | None) -> None:
@@ -325,7 +339,8 @@ class MachineLab:
     def frame(self, random: Random, peer: PeerKey) -> Frame:
         """A frame that decodes, about things that exist, with signatures that mostly fit its sender."""
         keys = self.keys(random)
-        cls = random.choice(FRAMES_FOR_CLIENTS if not self.is_relay and random.random() < 0.8 else ALL_FRAMES)
+        usual = ALL_FRAMES if self.is_relay else FRAMES_FOR_CLIENTS if self.connected.get(peer) else FRAMES_FOR_MEMBERS
+        cls = random.choice(usual if random.random() < 0.8 else ALL_FRAMES)
         frame = Sampler(random, 0.02).instance(cls)
         if random.random() < 0.1:
             return self._sent(frame)
@@ -349,7 +364,12 @@ class MachineLab:
                 changes[name] = NodeKey(random.choice(RELAY_KEYS))
         if "records" in fields:
             changes["records"] = tuple(self._ad(random) for _ in range(random.randint(1, 6)))
-        if "proof" in fields:
+        if isinstance(frame, DirectOpen):
+            seed = bytes([peer[0]]) * 32
+            member = DirectSelf(DeviceKey(public_key_of(seed)), seed, peer, bytes(32), ())
+            changes["proof"] = sign_direct(keys, peer, CLIENT_LINK_KEY)
+            changes["contact"] = seal_own_contact(keys, member, bytes(12))
+        elif "proof" in fields:
             own = NodeKey(public_key_of(OWN_SEED))
             changes["proof"] = sign_subscription(keys, own, peer, Handle(frame.handle))
         frame = dataclasses.replace(frame, **changes)

@@ -195,6 +195,16 @@ def test_frames_that_no_member_sends_end_the_link(malformed: bool) -> None:
     assert closed(effects, STRANGER) is RefusalCode.MALFORMED
 
 
+def test_whoever_knows_nobody_dials_nobody_and_keeps_nothing_of_it() -> None:
+    lab = Lab()
+    room_id = room_of(lab.machine).room_id
+    lab.machine.direct.forget_room(room_id)
+    out: list[Effect] = []
+    lab.machine.direct._dial(room_id, lab.now, out)
+    assert out == []
+    assert set(lab.machine.direct.state_sizes().values()) == {0}
+
+
 def test_who_says_nothing_is_let_go() -> None:
     lab = Lab()
     lab.connect(STRANGER)
