@@ -47,7 +47,7 @@ from railgun.core.reputation import Reputation
 from railgun.core.room_port import HasDevices, Room, RoomOutcome, SealRequest, TagPurpose
 from railgun.core.seen_envelopes import SeenEnvelopes
 from railgun.core.tag_client import ClientContext, TagClient
-from railgun.core.tag_set import TagSet
+from railgun.core.tag_set import TAG_WORDS, TagSet
 from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.sealing import (
     envelope_id,
@@ -292,6 +292,13 @@ class ClientMachine:
         if name == PULSES:
             self.liveness.pulses_due(now, out)
             return
+        if name[0] in TAG_WORDS:
+            self.tags.due_in_tag(name, now, out)
+        else:
+            self._rarely_due(name, now, out)
+        self._reseal(self.tags.take_orphans(), now, out)
+
+    def _rarely_due(self, name: DeadlineName, now: float, out: Effects) -> None:
         match name:
             case ("silence", peer):
                 if self.liveness.silence_due(peer, now):
@@ -321,7 +328,6 @@ class ClientMachine:
                     self.directory.take_changed()
                     # Not only after changes: while a network is young, ads begin to count by the clock.
                     self.tags.directory_changed(now, out)
-        self._reseal(self.tags.take_orphans(), now, out)
 
     # --- frames -------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ PULL_TRIES_MAX = 8
 PULL_DOUBLINGS_MAX = 3
 DENIED_TRIES = 2
 """Tries that are left for an id once all who named it have said that they do not hold it."""
+HIDDEN_SLACK_SECONDS = 1.0
+"""What only an audited seat named is looked at so much later at most, with whatever else is due."""
 _EPSILON = 1e-6
 UNNAMED = bytes(8)
 """Incarnation of a numbering whose seat has not named it yet."""
@@ -230,7 +232,7 @@ class Intake:
         """A seat that is none of ours named an id: see later whether ours did."""
         if envelope_id not in self._suspects and len(self._suspects) < SUSPECTS_MAX:
             self._suspects[envelope_id] = _Suspect(source, now, now + HIDDEN_GRACE_SECONDS)
-            self._agenda.set_earlier(("hidden", self._tag), now + HIDDEN_GRACE_SECONDS)
+            self._agenda.set_earlier(("hidden", self._tag), now + HIDDEN_GRACE_SECONDS, HIDDEN_SLACK_SECONDS)
 
     def _note_unseen(self, seat: NodeKey, log: SeatLog, envelope_id: EnvelopeId, now: float) -> bool:
         unseen = self._unseen.get(envelope_id)
@@ -406,7 +408,7 @@ class Intake:
                 found[suspect.source] = None
         if self._suspects:
             due_at = min(suspect.due_at for suspect in self._suspects.values())
-            self._agenda.set_earlier(("hidden", self._tag), due_at)
+            self._agenda.set_earlier(("hidden", self._tag), due_at, HIDDEN_SLACK_SECONDS)
         return list(found)
 
     def _numbered(self, seat: NodeKey, log: SeatLog, last_number: int, now: float) -> None:

@@ -44,6 +44,7 @@ from railgun.wire.frames import (
     SeatPull,
     SeatPush,
     Subscribe,
+    SubscriptionMode,
     Unsubscribe,
 )
 
@@ -174,7 +175,8 @@ class RelayFrames:
             self._directory.views_differ(peer.key, self._clock.wall(now), now, out)
         if not is_open or not seat.is_own:
             self._tags.settle(seat, now, out)
-        self._tags.flush_due[tag] = None
+        if not is_open or frame.mode is not SubscriptionMode.AUDIT:  # an audit of an open tag leaves nothing to be sent
+            self._tags.flush_due[tag] = None
 
     def _unsubscribe(self, peer: RelayPeer, frame: Unsubscribe, now: float, out: Effects) -> None:
         if frame.tag in peer.tags:

@@ -10,7 +10,7 @@ so that relays whose directories were not yet complete do not go on exchanging w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from railgun.core.agenda import Agenda
 from railgun.core.clock import EpochClock
@@ -155,16 +155,27 @@ class RelayTags:
         self.flush_due.pop(tag, None)
         for word in ("exchange", "seat-pull", "filled", "phase", "tag-end"):
             self._agenda.cancel((word, tag))
-        for node in [*seat.linked_for, *seat.exchange.others]:
+        for node in dict.fromkeys((*seat.linked_for, *seat.exchange.others, *seat.watched)):
             self._let_go(seat, node)
 
     def _let_go(self, seat: Seat, node: NodeKey) -> None:
         peer = PeerKey(node)
         seat.linked_for.pop(node, None)
+        seat.watched.pop(node, None)
         for word in ("seat", "warm"):
             self._connector.release((word, seat.tag), node)
             self._liveness.unwatch(peer, (word, seat.tag))
         seat.exchange.exclude(node)
+
+    def _watch(self, seat: Seat, node: NodeKey, now: float) -> None:
+        seat.watched[node] = None
+        self._liveness.watch(PeerKey(node), ("seat", seat.tag), self._pulse_seconds(seat, now), now)
+
+    def _unwatch_the_gone(self, seat: Seat, wanted: Iterable[NodeKey]) -> None:
+        """Whoever takes part no more is no longer of this tag's concern, however it went."""
+        for node in [node for node in seat.watched if node not in wanted and not seat.exchange.is_open_with(node)]:
+            del seat.watched[node]
+            self._liveness.unwatch(PeerKey(node), ("seat", seat.tag))
 
     # --- who takes part -----------------------------------------------------------------------
 
@@ -182,8 +193,9 @@ class RelayTags:
                 if seat.exchange.is_open_with(node):
                     self._decline(seat, node, RefusalCode.IDLE, out)
                 self._let_go(seat, node)
-        for node in [node for node in seat.included if node not in wanted]:
-            del seat.included[node]
+        for node in [node for node in {**seat.included, **seat.exchange.wanted} if node not in wanted]:
+            # Also one that was a seat as we saw it before: asked on and on it would stay for our sake.
+            seat.included.pop(node, None)
             seat.exchange.unwant(node)  # it goes if nobody else uses it, and says so
             self._decline(seat, node, RefusalCode.IDLE, out)
         seat.included = {node: None for node in wanted if node not in seat.seat_keys}
@@ -193,13 +205,15 @@ class RelayTags:
             self._connector.want(("warm", seat.tag), ad.contact(), now, out)
             if self._connector.is_linked(node):
                 self._liveness.watch(PeerKey(node), ("warm", seat.tag), WARM_PULSE_SECONDS, now)
-        pulse_seconds = self._pulse_seconds(seat, now)
+        self._unwatch_the_gone(seat, wanted)
+        for node in seat.exchange.others:
+            self._watch(seat, node, now)
         for node, ad in wanted.items():
             seat.linked_for[node] = None
             self._connector.want(("seat", seat.tag), ad.contact(), now, out)
             if self._connector.is_linked(node):
                 seat.exchange.include(node, seats_hash, now, out)
-                self._liveness.watch(PeerKey(node), ("seat", seat.tag), pulse_seconds, now)
+                self._watch(seat, node, now)
 
     def _wanted(self, seat: Seat, now: float) -> tuple[dict[NodeKey, Ad], dict[NodeKey, Ad]]:
         """Who is to take part (the other seats, a standby for each dead one), and which standbys to keep warm.
@@ -219,7 +233,7 @@ class RelayTags:
         """Nobody uses this relay for the tag. What it holds it keeps to the end, for who might ask."""
         for node in seat.exchange.others:
             self._decline(seat, node, RefusalCode.NOT_A_SEAT, out)
-        for node in [*seat.linked_for, *seat.exchange.others]:
+        for node in dict.fromkeys((*seat.linked_for, *seat.exchange.others, *seat.watched)):
             self._let_go(seat, node)
         if not len(seat.store):
             self.close(seat.tag)
@@ -247,7 +261,7 @@ class RelayTags:
             raise PeerError(RefusalCode.BUSY, "relays in one tag", penalty_points=0)
         if frame.reply:
             out.append(SendFrame((PeerKey(node),), SeatOpen(seat.descriptor, seat.seats_hash, False)))
-        self._liveness.watch(PeerKey(node), ("seat", seat.tag), self._pulse_seconds(seat, now), now)
+        self._watch(seat, node, now)
         self.flush_due[seat.tag] = None
         self.settle(seat, now, out)
 
@@ -268,6 +282,7 @@ class RelayTags:
             self._let_go(seat, node)
         else:
             seat.exchange.declined_by(node)
+            self._unwatch_the_gone(seat, seat.exchange.wanted)
 
     # --- links --------------------------------------------------------------------------------
 

@@ -92,6 +92,8 @@ class Seat:
         self.subscribers = SeatSubscribers(descriptor.tag, self.store, context.incarnation, context.counters)
         self.linked_for: dict[NodeKey, None] = {}
         """Relays whose links this tag has asked for."""
+        self.watched: dict[NodeKey, None] = {}
+        """Relays whose life this tag watches because they take part, or are to."""
         self.included: dict[NodeKey, None] = {}
         """Standbys that we asked to stand in for dead seats."""
         self.included_by: dict[NodeKey, None] = {}

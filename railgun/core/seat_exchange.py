@@ -28,7 +28,9 @@ from railgun.types import EnvelopeId, NodeKey, PeerKey, SizeClass
 from railgun.wire.frames import SeatExchange, SeatOpen, SeatPush, TagDescriptor
 
 COMPARE_SECONDS = 10.0
-"""A comparison without news goes out this often; with news, every SEAT_EXCHANGE_SECONDS."""
+"""A comparison without news goes out this often, either way; with news, every SEAT_EXCHANGE_SECONDS."""
+EXCHANGE_SLACK_SECONDS = 0.25
+"""An exchange may leave so much earlier, with the pulses that are due then."""
 OPEN_RETRY_SECONDS = 1.0
 OPEN_RETRY_SECONDS_MAX = 8.0
 FRAMES_PER_EXCHANGE_MAX = 8
@@ -48,6 +50,7 @@ class _Other:
     is_wanted: bool = False
     announced_through: int = 0
     compared_at: float = -1e9
+    """When either told the other last what it holds."""
     mismatches: int = 0
     asked_at: float = -1e9
     asks: int = 0
@@ -93,6 +96,11 @@ class SeatExchanger:
     def others(self) -> tuple[NodeKey, ...]:
         """The relays that are linked and have opened the tag with us."""
         return tuple(seat for seat, other in self._others.items() if other.has_opened)
+
+    @property
+    def wanted(self) -> dict[NodeKey, None]:
+        """The relays that were asked to take part and are still to."""
+        return {seat: None for seat, other in self._others.items() if other.is_wanted}
 
     def is_open_with(self, seat: NodeKey) -> bool:
         other = self._others.get(seat)
@@ -215,9 +223,12 @@ class SeatExchanger:
         if self._store.last_number != self._stored_through:
             self._stored_through = self._store.last_number
             if self._others:
-                self._agenda.set_earlier(("exchange", self._tag), now + SEAT_EXCHANGE_SECONDS)
+                self._plan_exchange(now + SEAT_EXCHANGE_SECONDS)
         if self.pulls.has_urgent:
             self.pulls.due(self.others, now, out)
+
+    def _plan_exchange(self, at: float) -> None:
+        self._agenda.set_earlier(("exchange", self._tag), at - EXCHANGE_SLACK_SECONDS, EXCHANGE_SLACK_SECONDS)
 
     def _send_ids(self, seat: NodeKey, ids: list[EnvelopeId], now: float, out: Effects, *, urgent: bool) -> None:
         other = self._others.get(seat)
@@ -253,7 +264,7 @@ class SeatExchanger:
                 next_at = min(next_at, now + SEAT_EXCHANGE_SECONDS)
         if compare:
             out.append(SendFrame(tuple(compare), self._frame(())))
-        self._agenda.set_earlier(("exchange", self._tag), next_at)
+        self._plan_exchange(next_at)
 
     def _announce_again(self, seat: NodeKey, other: _Other) -> None:
         other.announced_through = 0
@@ -280,7 +291,10 @@ class SeatExchanger:
         for envelope_id in frame.ids:
             self.heard_of(envelope_id, seat, now, urgent=frame.urgent)
         if frame.held_count == len(self._store) and frame.held_fingerprint == self._store.fingerprint:
+            # It holds what we hold: nothing is to be announced to it, and our telling it so would be no news.
             other.mismatches = 0
+            other.announced_through = self._store.last_number
+            other.compared_at = now
         elif not frame.ids:
             other.mismatches += 1
             if other.mismatches >= MISMATCHES_BEFORE_RESET:
@@ -289,7 +303,7 @@ class SeatExchanger:
                 self._announce_again(seat, other)
             else:
                 other.compared_at = -1e9
-            self._agenda.set_earlier(("exchange", self._tag), now + SEAT_EXCHANGE_SECONDS)
+            self._plan_exchange(now + SEAT_EXCHANGE_SECONDS)
         return True
 
     def heard_of(self, envelope_id: EnvelopeId, seat: NodeKey, now: float, *, urgent: bool) -> None:

@@ -29,7 +29,9 @@ from railgun.wire.frames import Subscribed
 HANDLE_BYTES = 16
 SEEN_KEPT_SECONDS = 60.0
 """How often it is kept which envelopes came; a member that dies takes in those of the last such time again."""
-TAG_WORDS = ("settle", "gap", "unseen", "hidden", "promises", "publish", "audit", "visit-end")
+SEEN_SLACK_SECONDS = 2.0
+TAG_WORDS = frozenset({"settle", "gap", "unseen", "hidden", "promises", "publish", "audit", "visit-end"})
+"""First words of deadlines that concern one tag: (word, tag) or (word, tag, seat)."""
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class TagSet:
             # In a lobby what came may wait in memory for its turn; it is to come again.
             client.intake.remember(self._seen.take(room.room_id, keys), now)
             entry.kept_ids = client.intake.seen_count
-            self._context.agenda.set(("seen", keys.tag), now + SEEN_KEPT_SECONDS)
+            self._context.agenda.set(("seen", keys.tag), now + SEEN_KEPT_SECONDS, SEEN_SLACK_SECONDS)
         self._plan_end(client, now)
         client.settle(now, out)
         self._tell_stranded(entry, now, out)
@@ -192,7 +194,7 @@ class TagSet:
             entry.kept_ids = intake.seen_count
             write = seen_write(entry.room_id, entry.plan.keys, intake.newest_seen(SEEN_KEPT_IDS_MAX))
             out.append(Persist((write,), survives_power_loss=False))
-        self._context.agenda.set(("seen", entry.client.tag), now + SEEN_KEPT_SECONDS)
+        self._context.agenda.set(("seen", entry.client.tag), now + SEEN_KEPT_SECONDS, SEEN_SLACK_SECONDS)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -243,8 +245,14 @@ class TagSet:
         orphans, self._orphans = self._orphans, []
         return orphans
 
+    def due_in_tag(self, name: DeadlineName, now: float, out: Effects) -> None:
+        """A deadline that a tag has set: its first word is one of TAG_WORDS."""
+        entry = self._open.get(name[1])
+        if entry is not None:
+            entry.client.due(name[0], name[2] if len(name) == 3 else None, now, out)
+
     def due(self, name: DeadlineName, now: float, out: Effects) -> bool:
-        """A deadline of the agenda. False when it is none of a tag's."""
+        """A deadline of the agenda, but for TAG_WORDS. False when it is none of a tag's."""
         agenda = self._context.agenda
         match name:
             case ("last", tag):
@@ -257,14 +265,6 @@ class TagSet:
                 entry = self._open.get(tag)
                 if entry is not None:
                     self._keep_seen(entry, now, out)
-            case (str(word), tag) if word in TAG_WORDS:
-                entry = self._open.get(tag)
-                if entry is not None:
-                    entry.client.due(word, None, now, out)
-            case (str(word), tag, seat) if word in TAG_WORDS:
-                entry = self._open.get(tag)
-                if entry is not None:
-                    entry.client.due(word, seat, now, out)
             case _:
                 return False
         return True

@@ -21,6 +21,10 @@ from railgun.wire.records import Ad
 
 VISIT_SECONDS = 2.0
 """How long a visited seat may take to answer, the dial included."""
+VISIT_SLACK_SECONDS = 4.0
+"""A visit that is over may end so much later, with whatever wakes the node then."""
+AUDIT_SLACK_SECONDS = 1.0
+"""The same of an audit's beginning: a node that pulses each second need not wake for it."""
 
 Subscribe = Callable[[NodeKey, SubscriptionMode, Effects], None]
 
@@ -49,7 +53,8 @@ class TagVisits:
         """
         if not self._agenda.is_set(("audit", self._tag)):
             wait = AUDIT_SECONDS * (0.5 + self._chooser.random()) / max(1, others)
-            self._agenda.set(("audit", self._tag), max(now, not_before) + wait)
+            slack = min(AUDIT_SLACK_SECONDS, wait)
+            self._agenda.set(("audit", self._tag), max(now, not_before) + wait - slack / 2, slack)
 
     def audit_one(self, others: Sequence[Ad], now: float, out: Effects) -> None:
         """Visit one of several seats: at random one that was not visited yet, else the one visited longest ago."""
@@ -70,7 +75,7 @@ class TagVisits:
         self._visits[seat] = None
         if direct:
             self._direct[seat] = None
-        self._agenda.set(("visit-end", self._tag, seat), now + VISIT_SECONDS)
+        self._agenda.set(("visit-end", self._tag, seat), now + VISIT_SECONDS, VISIT_SLACK_SECONDS)
         self._connector.want(("visit", self._tag), contact, now, out)
         if self._connector.is_linked(seat) and (is_new or direct):
             self._subscribe(seat, SubscriptionMode.AUDIT, out)

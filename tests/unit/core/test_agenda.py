@@ -75,3 +75,20 @@ def test_after_a_timer_fired_the_next_deadline_is_armed_even_if_nothing_was_set(
     agenda.fired()
     assert agenda.take_due(1.0) == [("a",)]
     assert armed(agenda) == [2.0]
+
+
+def test_what_has_slack_is_met_with_whatever_wakes_the_node_and_at_its_end_by_itself() -> None:
+    agenda = Agenda()
+    agenda.set(("patient",), 5.0, 2.0)
+    assert armed(agenda) == [7.0]
+    agenda.set(("strict",), 4.0)
+    assert agenda.take_due(4.0) == [("strict",)]
+    agenda.set(("strict",), 6.0)
+    assert agenda.take_due(6.0) == [("strict",), ("patient",)]
+    assert agenda.take_due(7.0) == []
+    agenda.set(("patient",), 8.0, 2.0)
+    agenda.set_earlier(("patient",), 9.0, 2.0)
+    assert agenda.take_due(10.0) == [("patient",)]
+    agenda.set(("patient",), 11.0, 2.0)
+    agenda.cancel(("patient",))
+    assert agenda.take_due(13.0) == []

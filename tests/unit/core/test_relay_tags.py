@@ -20,6 +20,7 @@ from railgun.wire.frames import (
     SubscriptionMode,
     Unsubscribe,
 )
+from tests.support.ads import signed_ad
 from tests.support.relay_lab import START, WALL, RelayLab, frames_to, id_of, refusals, room_keys, seal
 
 
@@ -335,3 +336,51 @@ def test_a_relay_that_leaves_has_its_subscribers_move_and_takes_none_any_more() 
     assert frames_to(lab.publish(late, seal(lab.keys, 1)), client, Deliver)
     lab.frame(client, Unsubscribe(lab.keys.tag))
     assert not lab.machine.tags.has_subscribers
+
+
+def test_whoever_opened_the_tag_and_left_is_watched_no_more() -> None:
+    lab = RelayLab(committee_size=3)
+    lab.subscribe(lab.connect_client(0))
+    lab.open_with_all()
+    watched = lab.machine.state_sizes()["watched"]
+    stranger = lab.ranking[6]
+    lab.connect_relay(stranger)
+    lab.frame(stranger, SeatOpen(lab.descriptor, lab.seats_hash, True))
+    assert lab.machine.state_sizes()["watched"] == watched + 1
+    lab.frame(stranger, Refused(RefusalCode.NOT_A_SEAT, lab.keys.tag, None, None))
+    assert lab.machine.state_sizes()["watched"] == watched
+
+
+def test_a_former_seat_that_is_a_warm_standby_now_is_let_go_and_not_asked_in_again() -> None:
+    lab = RelayLab(committee_size=3)
+    lab.subscribe(lab.connect_client(0))
+    lab.open_with_all()
+    former = lab.ranking[2]
+    index = 7
+    effects: list[Effect] = []
+    while former in lab.seat.seat_keys:
+        lab.machine.directory.directory.insert(signed_ad(index, int(WALL) - 7200).encoded, WALL)
+        effects = []
+        lab.machine.tags.directory_changed(lab.now, effects)
+        index += 1
+    assert lab.seat.is_own
+    assert former in [ad.node_key for ad in lab.seat.committee.standbys[:2]]
+    assert [item.code for item in frames_to(effects, former, Refused)] == [RefusalCode.IDLE]
+    lab.frame(former, Refused(RefusalCode.NOT_A_SEAT, lab.keys.tag, None, None))
+    assert frames_to(lab.until(lab.now + 20.0), former, SeatOpen) == []
+
+
+def test_of_two_seats_that_hold_the_same_one_tells_the_other_so() -> None:
+    lab = RelayLab(committee_size=3)
+    client = lab.connect_client(0)
+    lab.subscribe(client)
+    lab.open_with_all()
+    envelope = seal(lab.keys, 1)
+    lab.frame(lab.others[1], SeatPush(envelope))
+    lab.tell(lab.others[0], [id_of(envelope)])
+    told: list[Effect] = []
+    for _ in range(4):
+        told += lab.until(lab.now + 8.0)
+        lab.tell(lab.others[0], [id_of(envelope)])
+    assert frames_to(told, lab.others[0], SeatExchange) == []
+    assert frames_to(told, lab.others[1], SeatExchange) != []
