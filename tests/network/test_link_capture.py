@@ -61,7 +61,7 @@ class Tap:
             self.messages.update(map(len, messages))
 
     def sent(self, path: DialPath, datagram: bytes) -> None:
-        if self.member is not None and path in self.member.shared.links._paths.values() and datagram[0] > 1:
+        if self.member is not None and path in self.member.shared.links.relays._paths.values() and datagram[0] > 1:
             self.records.update(record_sizes(datagram))  # neither another member's nor a STUN check
 
     def records_from(self, size: int) -> Counter[int]:

@@ -319,7 +319,8 @@ def test_an_invite_of_another_network_is_refused_at_once(ada: Commands) -> None:
 
 def test_members_are_named_by_their_keys(ada: Commands) -> None:
     complaint = ada("room", "remove", "ops", "Bob").complaint
-    assert "nobody in ops fits 'Bob': give 8 digits or more of the device's key" in complaint
+    assert "nobody in ops fits 'Bob'" in complaint
+    assert "8 digits or more of the device's key" in complaint
 
 
 def test_settings_are_set_and_seen(ada: Commands) -> None:
