@@ -13,7 +13,6 @@ FOUND_BY = {
     "no-dedupe": (1, "twice"),
     "effect-before-persist": (14, "twice"),
     "key-reuse-after-crash": (1, "lost"),
-    "seen-not-persisted": (1, "twice"),
     "outbox-not-resumed": (14, "state"),
     "forged-receipt-accepted": (22, "lost"),
     "digest-gap-ignored": (1, "lost"),

@@ -17,7 +17,7 @@ from railgun.core.client import ClientMachine
 from railgun.core.conversation import ReceiveOutcome
 from railgun.core.effects import Disconnect, Effect, Effects, Persist
 from railgun.core.events import Event, FrameReceived, PeerDisconnected
-from railgun.core.group_sessions import OUTBOUND, SEEN
+from railgun.core.group_sessions import OUTBOUND
 from railgun.core.persistence import Write
 from railgun.core.relay import RelayMachine
 from railgun.core.room import MemberRoom
@@ -34,6 +34,16 @@ Outgoing = Callable[[Sequence[Effect]], Sequence[Effect]]
 
 class Break:
     """One bug; this one is none."""
+
+    is_healed_by_members = False
+    """Members bring each other what it loses: they are kept from it, or nobody would notice."""
+
+    def plant_in_member(self, client: ClientMachine, room: MemberRoom) -> None:
+        """Plant it into a member's new machine, and take away what would heal it."""
+        self.alter_member(client, room)
+        if self.is_healed_by_members:
+            _plant(room.gaps, "received", lambda received, now, wall: RoomOutcome())
+            _plant(room.gaps, "next_due", _nothing)
 
     def alter_relay(self, relay: RelayMachine) -> None:
         """Plant it into an honest relay's new machine."""
@@ -145,16 +155,14 @@ def _only_the_first(write: Write, before: set[bytes]) -> bool:
     return is_first
 
 
-def _not_what_was_seen(write: Write, before: set[bytes]) -> bool:
-    return write.table != SEEN
-
-
 class _OutboxNotResumed(Break):
     def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
         _plant(room, "resume", lambda wall: RoomOutcome(plan_changed=True))
 
 
 class _ForgedReceiptAccepted(_TagBreak):
+    is_healed_by_members = True
+
     def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
         publisher = tag.publisher
 
@@ -167,6 +175,8 @@ class _ForgedReceiptAccepted(_TagBreak):
 
 
 class _DigestGapIgnored(_TagBreak):
+    is_healed_by_members = True
+
     def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
         _plant(tag.intake, "pull_gaps", _nothing)
         _plant(tag.intake, "pull_unseen", _nothing)
@@ -175,6 +185,8 @@ class _DigestGapIgnored(_TagBreak):
 class _RetransmissionStoppedEarly(_TagBreak):
     """What has left once is never published again, neither here nor in the next epoch."""
 
+    is_healed_by_members = True
+
     def alter_tag(self, client: ClientMachine, tag: TagClient) -> None:
         _plant(tag.publisher, "due", _empty_list)
         _plant(tag.publisher, "publish_directly", _nothing)
@@ -182,6 +194,8 @@ class _RetransmissionStoppedEarly(_TagBreak):
 
 
 class _UnsettledForgotten(Break):
+    is_healed_by_members = True
+
     def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
         _plant(client.tags, "take_unsettled", _empty_list)
         _plant(room, "seal_again", lambda reference, wall: RoomOutcome())
@@ -189,6 +203,8 @@ class _UnsettledForgotten(Break):
 
 class _WrongOverlap(Break):
     """The overlap is taken before the boundary instead of after it: members leave while others still speak."""
+
+    is_healed_by_members = True
 
     def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
         plans, length, overlap = room.tag_plans, client.network.epoch_seconds, client.network.overlap_seconds
@@ -271,7 +287,6 @@ BREAKS: Final[dict[str, Break]] = {
     "no-dedupe": _NoDedupe(),
     "effect-before-persist": _EffectBeforePersist(),
     "key-reuse-after-crash": _Unwritten(_only_the_first),
-    "seen-not-persisted": _Unwritten(_not_what_was_seen),
     "outbox-not-resumed": _OutboxNotResumed(),
     "forged-receipt-accepted": _ForgedReceiptAccepted(),
     "digest-gap-ignored": _DigestGapIgnored(),

@@ -180,7 +180,7 @@ class MemberMachine:
         self.room = load_room(room, person, disk or room.rows, archive)
         self.client.add_room(self.room, 0.0)
         self._is_fresh = True
-        planted.alter_member(self.client, self.room)
+        planted.plant_in_member(self.client, self.room)
         self._outgoing = planted.outgoing()
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
