@@ -25,7 +25,8 @@ def test_every_message_is_expected_once_for_each_other_member() -> None:
 
 def test_the_result_has_the_command_s_keys_in_order() -> None:
     keys = [field.name for field in fields(RotationResult)]
-    assert keys == ["expected", "delivered", "lost", "duplicated", "rotations", "events", "trace_digest", "seconds"]
+    first = ["expected", "delivered", "lost", "duplicated", "rotations", "events", "trace_digest", "seconds"]
+    assert keys == [*first, "cover"]
 
 
 def test_a_second_delivery_is_counted_as_doubled_and_found_by_the_checker() -> None:
