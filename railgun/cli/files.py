@@ -93,13 +93,18 @@ class _Sending:
         import asyncio
 
         room = self._context.arguments.room
-        if self._id is None:
-            self._id = (await caller.call("file_offer", {"room": room, "path": self._path}))["message_id"]
+        offering: asyncio.Task[Any] | None = None
         try:
+            if self._id is None:
+                # The others may see the offer before its call has returned: an interruption must not lose its id.
+                offering = asyncio.create_task(caller.call("file_offer", {"room": room, "path": self._path}))
+                self._id = (await asyncio.shield(offering))["message_id"]
             self.last = await _watch(self._context, caller, self._id, "sending", None)
         except asyncio.CancelledError:
             self._context.printer.note("Interrupted: taking the file back.")
             async with asyncio.timeout(CANCEL_SECONDS):
+                if self._id is None and offering is not None:
+                    self._id = (await offering)["message_id"]
                 await caller.call("file_cancel", {"room": room, "file": self._id})
             raise
 
