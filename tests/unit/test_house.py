@@ -13,6 +13,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from railgun import limits
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
@@ -281,3 +283,15 @@ def test_ci_runs_all_tests_and_no_less() -> None:
     assert {"setup", "lint", "types", "layers", "docs"} <= set(rule[1].split())
     assert " -m " not in rule[2].replace("python -m pytest", "")
     assert "-k" not in rule[2]
+
+
+def test_every_bound_has_one_place_and_is_imported_from_limits() -> None:
+    """`railgun.limits` takes all of its modules' names: one name in two of them would silently be either."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "railgun" / "limits").glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                places.setdefault(node.target.id, []).append(path.stem)
+    assert len(places) > 300
+    assert not {name: stems for name, stems in places.items() if len(stems) > 1}
+    assert set(places) == {name for name in vars(limits) if name.isupper()}
