@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ RUN_SECONDS_MAX = 900
 LIMIT_WORDS = ("at_least", "at_most", "below")
 AIM_PREFIX = "aim_"
 SIGNS = {"at_least": ">=", "at_most": "<=", "below": "<"}
-NUMBER_KEYS = {"key", "over", *LIMIT_WORDS, *(AIM_PREFIX + word for word in LIMIT_WORDS)}
+NUMBER_KEYS = {"key", "over", "over_benchmark", *LIMIT_WORDS, *(AIM_PREFIX + word for word in LIMIT_WORDS)}
 
 Result = dict[str, Any]
 
@@ -50,23 +50,31 @@ class Bound:
 
 @dataclass(frozen=True)
 class Number:
-    """A number to look at in a command's object."""
+    """A number to look at in a command's object, or its ratio to another: of the same object, or of an earlier one."""
 
     key: str
     over: str | None
+    over_benchmark: str | None
     limits: tuple[Bound, ...]
     aims: tuple[Bound, ...]
 
     @property
     def label(self) -> str:
-        return self.key if self.over is None else f"{self.key} / {self.over}"
+        if self.over is None:
+            return self.key
+        return f"{self.key} / {self.over}" + (f" of {self.over_benchmark}" if self.over_benchmark else "")
 
-    def read(self, result: Result) -> float | None:
-        """The number, or None where it was not measured. Raises KeyError where the object has no such key."""
+    def read(self, result: Result, earlier: Mapping[str, Result]) -> float | None:
+        """The number, or None where it was not measured. Raises KeyError where the object has no such key.
+
+        ``earlier``: what other benchmarks of the same run printed, by name. A ratio to one that printed nothing was
+        not measured.
+        """
         found = _look_up(result, self.key)
         if self.over is None:
             return found
-        other = _look_up(result, self.over)
+        divisor = result if self.over_benchmark is None else earlier.get(self.over_benchmark)
+        other = None if divisor is None else _look_up(divisor, self.over)
         return None if found is None or not other else found / other
 
 
@@ -77,6 +85,11 @@ class Benchmark:
     name: str
     command: tuple[str, ...]
     numbers: tuple[Number, ...]
+
+    @property
+    def needs(self) -> set[str]:
+        """Names of the benchmarks that have to run before it."""
+        return {number.over_benchmark for number in self.numbers if number.over_benchmark is not None}
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,14 @@ def _look_up(result: Result, key: str) -> float | None:
 def read_benchmarks(text: str) -> tuple[Benchmark, ...]:
     """Raises ValueError for a file that says something unknown."""
     document = tomllib.loads(text)
-    return tuple(_benchmark(entry) for entry in document["benchmark"])
+    benchmarks: list[Benchmark] = []
+    for entry in document["benchmark"]:
+        benchmark = _benchmark(entry)
+        later = sorted(benchmark.needs - {one.name for one in benchmarks})
+        if later:
+            raise ValueError(f"{benchmark.name}: no earlier benchmark is named {', '.join(later)}")
+        benchmarks.append(benchmark)
+    return tuple(benchmarks)
 
 
 def _benchmark(entry: dict[str, Any]) -> Benchmark:
@@ -118,18 +138,20 @@ def _benchmark(entry: dict[str, Any]) -> Benchmark:
             raise ValueError(f"{entry['name']}: unknown {', '.join(unknown)}")
         limits = tuple(Bound(word, fields[word]) for word in LIMIT_WORDS if word in fields)
         aims = tuple(Bound(word, fields[AIM_PREFIX + word]) for word in LIMIT_WORDS if AIM_PREFIX + word in fields)
-        numbers.append(Number(fields["key"], fields.get("over"), limits, aims))
+        if "over_benchmark" in fields and "over" not in fields:
+            raise ValueError(f"{entry['name']}: over_benchmark without over")
+        numbers.append(Number(fields["key"], fields.get("over"), fields.get("over_benchmark"), limits, aims))
     return Benchmark(entry["name"], tuple(entry["command"]), tuple(numbers))
 
 
-def judge(benchmark: Benchmark, result: Result) -> list[Judgement]:
+def judge(benchmark: Benchmark, result: Result, earlier: Mapping[str, Result]) -> list[Judgement]:
     """One judgement for each limit and aim, or one for a number that has neither.
 
     Raises KeyError where the command's object lacks a number.
     """
     found = []
     for number in benchmark.numbers:
-        measured = number.read(result)
+        measured = number.read(result, earlier)
         for limit in number.limits:
             verdict = "kept" if limit.holds(measured) else "BROKEN"
             found.append(Judgement(number.label, measured, str(limit), verdict))
@@ -163,20 +185,23 @@ def run_all(
     """Run and judge each. Returns the exit status and an account of each benchmark, for `--json`."""
     status = 0
     accounts = []
+    results: dict[str, Result] = {}
     for benchmark in benchmarks:
         load_before, began = os.getloadavg()[0], time.time()
         result = measure_one(benchmark)
         judgements: list[Judgement] = []
         if result is not None:
             try:
-                judgements = judge(benchmark, result)
+                judgements = judge(benchmark, result, results)
             except KeyError as error:
                 tell(f"{benchmark.name}: the object has no {error}")
                 result = None
         if result is None:
             status = 2
-        elif any(judgement.is_broken for judgement in judgements):
-            status = max(status, 1)
+        else:
+            results[benchmark.name] = result
+            if any(judgement.is_broken for judgement in judgements):
+                status = max(status, 1)
         for judgement in judgements:
             tell(_line(benchmark.name, judgement))
         accounts.append(
@@ -197,6 +222,17 @@ def _line(name: str, judgement: Judgement) -> str:
     return f"{name:14} {judgement.number:46} {measured:>10} {judgement.bound:>8}  {judgement.verdict}"
 
 
+def choose(benchmarks: Sequence[Benchmark], names: Sequence[str] | None) -> list[Benchmark]:
+    """Those named, and those that they are compared with; all where ``names`` is empty."""
+    if not names:
+        return list(benchmarks)
+    wanted = set(names)
+    for benchmark in reversed(benchmarks):
+        if benchmark.name in wanted:
+            wanted |= benchmark.needs
+    return [benchmark for benchmark in benchmarks if benchmark.name in wanted]
+
+
 def main(words: Sequence[str] | None = None) -> int:
     benchmarks = read_benchmarks(LIMITS.read_text(encoding="utf-8"))
     names = [benchmark.name for benchmark in benchmarks]
@@ -204,7 +240,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=f"one of {', '.join(names)}")
     parser.add_argument("--json", action="store_true", help="print one object; the table goes to standard error")
     given = parser.parse_args(words)
-    chosen = [benchmark for benchmark in benchmarks if not given.only or benchmark.name in given.only]
+    chosen = choose(benchmarks, given.only)
     stream = sys.stderr if given.json else sys.stdout
     status, accounts = run_all(chosen, measure, lambda line: print(line, file=stream, flush=True))
     if given.json:

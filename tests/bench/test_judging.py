@@ -36,7 +36,7 @@ def one() -> bench.Benchmark:
 
 
 def verdicts(**changes: Any) -> list[str]:
-    return [judgement.verdict for judgement in bench.judge(one(), GOOD | changes)]
+    return [judgement.verdict for judgement in bench.judge(one(), GOOD | changes, {})]
 
 
 def test_all_is_kept_at_the_bounds() -> None:
@@ -119,5 +119,70 @@ def test_the_recorded_limits_are_commands_that_exist_and_numbers_that_they_print
         words = [word for word in benchmark.command[:2] if not word.startswith("-")]
         schema = json.loads((schemas / f"{'-'.join(words)}.json").read_text())
         for number in benchmark.numbers:
-            for key in filter(None, (number.key, number.over)):
+            own = [number.key, *([number.over] if number.over and not number.over_benchmark else [])]
+            for key in own:
                 assert re.split(r"\.", key)[0] in schema["properties"], f"{benchmark.name}: {key}"
+
+
+COMPARED = """
+[[benchmark]]
+name = "small"
+command = ["bench", "dht", "--nodes", "200"]
+numbers = [{ key = "hops" }]
+
+[[benchmark]]
+name = "large"
+command = ["bench", "dht", "--nodes", "2000"]
+numbers = [{ key = "hops", over = "hops", over_benchmark = "small", at_most = 1.5 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "status", "verdict"),
+    [
+        ({"hops": 2.0}, {"hops": 3.0}, 0, "kept"),
+        ({"hops": 2.0}, {"hops": 3.01}, 1, "BROKEN"),
+        ({"hops": None}, {"hops": 1.0}, 1, "BROKEN"),
+        (None, {"hops": 1.0}, 2, "BROKEN"),
+        ({"jumps": 2.0}, {"hops": 1.0}, 2, "BROKEN"),
+    ],
+)
+def test_a_ratio_to_another_benchmark_is_of_the_same_run(
+    small: dict[str, Any] | None, large: dict[str, Any], status: int, verdict: str
+) -> None:
+    results = {"small": small, "large": large}
+    told: list[str] = []
+    found, accounts = bench.run_all(bench.read_benchmarks(COMPARED), lambda one: results[one.name], told.append)
+    assert found == status
+    (judgement,) = accounts[1]["judgements"]
+    assert (judgement["number"], judgement["verdict"]) == ("hops / hops of small", verdict)
+
+
+def test_what_a_benchmark_is_compared_with_runs_too() -> None:
+    benchmarks = bench.read_benchmarks(COMPARED)
+    assert [one.name for one in bench.choose(benchmarks, ["large"])] == ["small", "large"]
+    assert [one.name for one in bench.choose(benchmarks, ["small"])] == ["small"]
+    assert bench.choose(benchmarks, None) == list(benchmarks)
+
+
+def test_hops_at_2000_nodes_are_held_to_those_at_200_of_the_same_run() -> None:
+    benchmarks = {one.name: one for one in bench.read_benchmarks(bench.LIMITS.read_text())}
+    (number,) = [one for one in benchmarks["dht-2000"].numbers if one.over_benchmark]
+    assert (number.key, number.over, number.over_benchmark) == ("hops", "hops", "dht")
+    assert [(limit.word, limit.bound) for limit in number.limits] == [("at_most", 1.5)]
+    for name, nodes in (("dht", "200"), ("dht-2000", "2000")):
+        command = benchmarks[name].command
+        assert command[command.index("--nodes") + 1] == nodes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('"small", at_most', '"tiny", at_most', "no earlier benchmark is named tiny"),
+        ('"small", at_most', '"large", at_most', "no earlier benchmark is named large"),
+        ('over = "hops", ', "", "over_benchmark without over"),
+    ],
+)
+def test_a_ratio_to_nothing_is_refused(old: str, new: str, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        bench.read_benchmarks(COMPARED.replace(old, new))
