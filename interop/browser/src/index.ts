@@ -1,0 +1,10 @@
+/** The public API, nothing else. */
+export {
+  CryptoError,
+  InvalidArgument,
+  LocalError,
+  MalformedInput,
+  PeerError,
+  RailGunError,
+  RefusalCode,
+} from "./errors.js";
