@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from railgun.errors import UsageError
+from railgun.storage.files import open_regular
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
@@ -114,12 +115,12 @@ def _ask(prompt: str, ways: str = WAYS) -> str:
 
 def _read_passphrase_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
             data = file.read(PASSPHRASE_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(f"passphrase file {path}: {error.strerror}: correct the path") from error
-    if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(f"passphrase file {path}: others may read it: run chmod 600 {shlex.quote(str(path))}")
     if len(data) > PASSPHRASE_FILE_BYTES_MAX:
         raise UsageError(f"passphrase file {path}: over {PASSPHRASE_FILE_BYTES_MAX} bytes: this is something else")

@@ -44,6 +44,7 @@ from railgun.storage.files import (
     PRIVATE_DIRECTORY_MODE,
     PRIVATE_FILE_MODE,
     explained,
+    open_regular,
     read_private_file,
     sync_directory,
     write_private_file,
@@ -103,7 +104,7 @@ def backup_profile(profile: Path, target: Path, passphrase: str, entropy: Entrop
 def open_backup(source: Path, passphrase: str) -> Iterator[BackupReader]:
     """A backup to be restored. Raises as `BackupReader`, with the file's name; UsageError where there is none."""
     try:
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             yield BackupReader(file, passphrase)
     except FileNotFoundError as error:
         raise UsageError(f"there is no backup {source}: correct the path") from error

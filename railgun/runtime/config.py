@@ -30,6 +30,7 @@ from railgun.limits import (
     FILE_BYTES_MAX,
     LINKS_MAX,
 )
+from railgun.storage.files import open_regular
 from railgun.types import RelayContact, Role
 from railgun.wire.contacts import parse_contact
 
@@ -291,7 +292,7 @@ def check_configuration(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(CONFIGURATION_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}; name another file or leave --config out") from error

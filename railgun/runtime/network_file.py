@@ -32,7 +32,7 @@ from railgun.errors import ConfigurationError, StoreError, UsageError
 from railgun.limits import CONFIGURATION_BYTES_MAX
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.runtime.config import printable
-from railgun.storage.files import explained, sync_directory
+from railgun.storage.files import explained, open_regular, sync_directory
 
 ID_KEY: Final = "id"
 FILE_MODE: Final = 0o644
@@ -47,7 +47,7 @@ def load_network(path: Path) -> NetworkParameters:
         ConfigurationError: one line with the file, what is wrong in it and what to write instead.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(CONFIGURATION_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigurationError(

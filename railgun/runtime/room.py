@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SEND_SECONDS = 30.0
 INVITE_USES = 1
 INVITE_SECONDS = 7 * 86_400
-DEVICE_PREFIX_DIGITS_MIN = 4
+DEVICE_PREFIX_DIGITS_MIN = 8
 MESSAGE_ID_BYTES = 16
 
 
@@ -355,7 +355,8 @@ class Room:
         return made
 
     async def remove(self, device: DeviceKey | str) -> None:
-        """Remove a member's device for good. ``device``: its key, or 4 or more hexadecimal digits that begin it.
+        """Remove a member's device for good. ``device``: its key, or 8 or more hexadecimal digits that begin it:
+        fewer, anybody could make a key to fit.
 
         Raises:
             NotMember: this device may not remove, or there is no such member, or several fit.

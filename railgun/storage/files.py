@@ -12,13 +12,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from railgun.errors import StoreError
 
 PRIVATE_FILE_MODE: Final = 0o600
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 _OTHERS: Final = 0o077
+NOT_REGULAR: Final = "not a regular file"
 
 
 def write_private_file(path: Path, content: bytes) -> None:
@@ -48,6 +49,22 @@ def read_private_file(path: Path, *, bytes_max: int, follow_links: bool = False)
     if len(content) > bytes_max:
         raise StoreError(f"{path} is longer than {bytes_max} bytes and none of ours: restore the profile from a backup")
     return content
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """An open file, as the user named it. What is none (a pipe, a device, a directory) is refused without waiting for
+    it: a pipe that nobody writes to would hold up the process for good, and a device may never end.
+
+    Raises OSError: as `os.open`; with a ``strerror`` that says so where it is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def check_private(path: Path, *, is_directory: bool = False) -> None:

@@ -387,8 +387,11 @@ async def test_who_is_removed_is_told_and_stays_out(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="at least"):
             await here.remove("")
         with pytest.raises(NotMember, match="0 members fit"):
-            await here.remove("ffff" if not bert.identity.device_key.hex().startswith("ffff") else "0000")
-        await here.remove(bert.identity.device_key.hex()[:12])
+            await here.remove("ffffffff" if not bert.identity.device_key.hex().startswith("ffffffff") else "00000000")
+        with pytest.raises(UsageError, match="at least 8 digits"):
+            await here.remove(bert.identity.device_key.hex()[:7])
+        assert len(here.members()) == 3
+        await here.remove(bert.identity.device_key.hex()[:8])
         with pytest.raises(StopAsyncIteration):
             async with asyncio.timeout(WAIT_SECONDS):
                 await waiting
