@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick bench soak lint types layers docs reference clean constraints
+.PHONY: help setup demo test quick bench soak lint types layers browser docs reference clean constraints
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 PYTEST_PARALLEL := -n auto --dist loadgroup
+NPM_RUN := npm --prefix interop/browser run --silent
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -17,10 +18,10 @@ setup: ## install whatever is missing; make .venv with the railgun command
 demo: setup ## relays and members as real processes, talking (ARGS="--members 20 ...")
 	@$(BIN)/railgun demo $(ARGS)
 
-test: setup lint types layers docs ## everything that CI checks
+test: setup lint types layers docs browser ## everything that CI checks
 	$(PYTEST) $(PYTEST_PARALLEL) $(ARGS)
 
-quick: setup lint types layers ## the checks of under three minutes
+quick: setup lint types layers browser ## the checks of under three minutes
 	$(PYTEST) $(PYTEST_PARALLEL) -m 'not slow and not processes' $(ARGS)
 
 bench: setup ## measure; judges latency and throughput (writes nothing)
@@ -32,12 +33,18 @@ soak: setup ## fuzz every decoder for long (SECONDS_EACH=60), then half an hour 
 
 lint: setup
 	$(BIN)/ruff check .
+	$(NPM_RUN) lint
 
 types: setup
 	$(BIN)/mypy
+	$(NPM_RUN) types
 
 layers: setup
 	$(BIN)/lint-imports --no-logo
+
+browser: setup ## compile and test the TypeScript peer, and weigh it
+	$(NPM_RUN) test
+	$(NPM_RUN) size
 
 docs: setup ## links in docs resolve, the CLI reference is current
 	$(BIN)/python tools/check_docs.py
@@ -50,4 +57,4 @@ constraints: ## rewrite constraints.txt from .venv
 	$(BIN)/python tools/freeze_constraints.py
 
 clean: ## remove what was built (.venv too)
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage interop/browser/node_modules interop/browser/build
