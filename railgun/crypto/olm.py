@@ -85,7 +85,11 @@ class VodozemacOlm:
     def olm_encrypt(self, pickle: bytes, pickle_key: bytes, plaintext: bytes) -> EncryptedOlm:
         """See `Sessions`."""
         session = self._session(pickle, pickle_key)
-        kind, message = session.encrypt(plaintext).to_parts()
+        try:
+            kind, message = session.encrypt(plaintext).to_parts()
+        except _LIBRARY_ERRORS as error:
+            # The other end chose the key that this answers to, and may have chosen one that nothing can be agreed with.
+            raise CryptoError from error
         return EncryptedOlm(bytes(message), kind == _FIRST, self._kept(session, pickle_key).pickle)
 
     def olm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes, *, is_first: bool) -> DecryptedOlm:
