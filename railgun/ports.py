@@ -274,8 +274,8 @@ class Sessions(Protocol):
         """The session, 32 bytes, that a first message starts."""
 
     def olm_encrypt(self, pickle: bytes, pickle_key: bytes, plaintext: bytes) -> EncryptedOlm:
-        """Encrypt. Persist the new pickle before the message leaves. CryptoError, too, where the other end's last message
-        named a key that nothing can be agreed with."""
+        """Encrypt. Persist the new pickle before the message leaves. CryptoError, too, where the other end's last
+        message named a key that nothing can be agreed with."""
 
     def olm_decrypt(self, pickle: bytes, pickle_key: bytes, message: bytes, *, is_first: bool) -> DecryptedOlm:
         """Decrypt, in any order, each message once; up to 2,000 may be missing between two, and the
