@@ -92,7 +92,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=number(0, DAY_SECONDS),
         default=0.0,
-        help="cut all processes into two halves that do not hear each other (by nftables, as root)",
+        help="cut all processes into two halves that do not hear each other, by network namespaces and nftables",
     )
     group.add_argument("--kill-committee", action="store_true", help="SIGKILL all seats of the room at once, mid-run")
     group.add_argument(
