@@ -58,8 +58,11 @@ def sign_digest(signing_key: bytes, label: str, digest: bytes) -> bytes:
         raise ValueError("a signing key has 64 bytes")
     if len(digest) != HASH_BYTES:
         raise ValueError("a digest has 32 bytes")
-    signed = bindings.crypto_sign(_statement(label, digest), signing_key)
-    return bytes(signed[:SIGNATURE_BYTES])
+    signature = bytes(bindings.crypto_sign(_statement(label, digest), signing_key)[:SIGNATURE_BYTES])
+    known = _KNOWN.get()
+    if known is not None:
+        known.note(signing_key[SEED_BYTES:], label, digest, signature)
+    return signature
 
 
 def verify_digest(public_key: bytes, label: str, digest: bytes, signature: bytes) -> bool:
@@ -81,7 +84,7 @@ def _verifies(public_key: bytes, label: str, digest: bytes, signature: bytes) ->
 
 
 class _KnownSignatures:
-    """What was found of signatures that were looked at lately, good and bad alike."""
+    """What is known of signatures that were made or looked at lately, good and bad alike."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -95,10 +98,19 @@ class _KnownSignatures:
         found = self._found.get(key)
         if found is None:
             found = _verifies(*key)
-            if len(self._found) >= self._most:
-                del self._found[next(iter(self._found))]
-            self._found[key] = found
+            self._keep(key, found)
         return found
+
+    def note(self, public_key: bytes, label: str, digest: bytes, signature: bytes) -> None:
+        """One that was made just now is good: nobody has to look at it again."""
+        key = (public_key, label, digest, signature)
+        if key not in self._found:
+            self._keep(key, True)
+
+    def _keep(self, key: tuple[bytes, str, bytes, bytes], found: bool) -> None:
+        if len(self._found) >= self._most:
+            del self._found[next(iter(self._found))]
+        self._found[key] = found
 
 
 _KNOWN: Final[ContextVar[_KnownSignatures | None]] = ContextVar("railgun_known_signatures", default=None)
@@ -106,10 +118,11 @@ _KNOWN: Final[ContextVar[_KnownSignatures | None]] = ContextVar("railgun_known_s
 
 @contextmanager
 def signatures_remembered(most: int) -> Iterator[None]:
-    """While this holds, in this context, a signature that was verified already is not verified again.
+    """While this holds, in this context, a signature that was made here or verified already is not verified again.
 
     For simulations: there hundreds of nodes in one process check one and the same signature, each for itself. The same
-    key, label, digest and signature give the same answer, so nothing that a node decides differs. At most ``most`` are
+    key, label, digest and signature give the same answer, and what a signing key made its public half accepts, so
+    nothing that a node decides differs. At most ``most`` are
     remembered; the oldest goes first. A node of its own has its own ways not to look twice, and no use for this.
     """
     token = _KNOWN.set(_KnownSignatures(most))

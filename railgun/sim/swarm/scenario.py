@@ -23,7 +23,7 @@ from railgun.core.room_notifications import (
     RemovedFromRoom,
 )
 from railgun.crypto.epoch import epoch_offset_seconds
-from railgun.crypto.signing import PUBLIC_KEY_BYTES, signing_key_of
+from railgun.crypto.signing import PUBLIC_KEY_BYTES, signatures_remembered, signing_key_of
 from railgun.errors import NotMember, UsageError
 from railgun.sim.archives import DiskArchive
 from railgun.sim.machines import SeededEntropy
@@ -61,6 +61,8 @@ AFTERWARDS_SECONDS: Final = 4.0
 """What is doubled or left over would show by then."""
 SAY_AGAIN_SECONDS: Final = 0.5
 BEFORE_BOUNDARY_SECONDS: Final = 0.2
+SIGNATURES_REMEMBERED_MAX: Final = 16_384
+"""A run makes a few thousand; nobody has to verify them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +407,8 @@ def run_seed(plan: SwarmPlan, planted: Break = NO_BREAK, timeline: Timeline | No
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return SwarmRun(plan, planted, timeline).run()
+        with signatures_remembered(SIGNATURES_REMEMBERED_MAX):
+            return SwarmRun(plan, planted, timeline).run()
     finally:
         if was_enabled:
             gc.enable()

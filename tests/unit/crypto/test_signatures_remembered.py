@@ -39,6 +39,31 @@ def test_good_and_bad_are_told_apart_as_ever_and_each_is_checked_once(checks: li
     assert len(checks) == 5
 
 
+def test_what_was_signed_within_is_not_verified_at_all_and_nothing_else_is_believed(checks: list[bytes]) -> None:
+    with signatures_remembered(16):
+        made = sign(SEED, "label", b"content")
+        assert verify(KEY, "label", b"content", made)
+        assert checks == []
+        for key, label, content, signature in (
+            (public_key_of(bytes(32)), "label", b"content", made),
+            (KEY, "other", b"content", made),
+            (KEY, "label", b"other", made),
+            (KEY, "label", b"content", made[:-1] + bytes([made[-1] ^ 1])),
+        ):
+            assert not verify(key, label, content, signature)
+        assert len(checks) == 4
+
+
+def test_signatures_made_give_way_too(checks: list[bytes]) -> None:
+    with signatures_remembered(2):
+        for number in range(3):
+            sign(SEED, "label", bytes([number]))
+        assert verify(KEY, "label", bytes([2]), sign(SEED, "label", bytes([2])))
+        assert checks == [], "the newest are kept"
+        assert verify(KEY, "label", bytes([0]), sign(bytes(SEED), "label", bytes([0])))
+        assert checks == [], "made anew, known anew"
+
+
 def test_nothing_is_remembered_outside_of_it(checks: list[bytes]) -> None:
     good = sign(SEED, "label", b"content")
     with signatures_remembered(16):
