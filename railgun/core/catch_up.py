@@ -17,6 +17,7 @@ from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
+from railgun.core.roster_doubts import UnknownAuthor
 from railgun.core.roster_state import RosterState
 from railgun.core.sealed_bodies import seal_request
 from railgun.crypto.epoch import EpochKeys
@@ -92,11 +93,13 @@ class CatchUp:
 
         Raises:
             PeerError: it is not a member's, or forged.
+            UnknownAuthor: it is of a device that the roster does not know of.
         """
         content = self._content(body.author, body.digest)
-        known = state.member(body.author) is not None
-        if not known or not verify(body.author, ROSTER_REQUEST_LABEL, content, body.signature):
+        if not verify(body.author, ROSTER_REQUEST_LABEL, content, body.signature) or body.author in state.out:
             raise PeerError(RefusalCode.BAD_SIGNATURE, "roster request")
+        if state.member(body.author) is None:
+            raise UnknownAuthor("roster request")
         if body.author == me.device or body.digest == roster.digest() or body.author in self._waiting:
             return
         self._waiting[body.author] = (body, keys, now + self._turn_seconds(body.author, state, me.device))

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from railgun.core.generations import OwnDevice
+from railgun.core.generations import GenerationId, OwnDevice
 from railgun.core.group_sessions import (
     INBOUND,
     OUTBOUND,
@@ -169,8 +169,11 @@ class Received:
 
 @dataclass(slots=True)
 class _Asked:
+    """``under``: the generations in which it was heard."""
+
     at: float
     times: int = 0
+    under: set[GenerationId] = field(default_factory=set)
 
 
 class Conversation:
@@ -443,13 +446,16 @@ class Conversation:
 
     def key_requests_due(
         self, now: float, wall: float, record: PrekeyRecord | None
-    ) -> tuple[list[Write], SealRequest | None]:
+    ) -> tuple[list[Write], SealRequest | None, frozenset[GenerationId] | None]:
         """Ask for keys that did not come by themselves; give up, with what waited, after KEY_REQUEST_TIMES_MAX.
 
-        ``record``: this device's newest bundle, for whoever lacks it.
+        ``record``: this device's newest bundle, for whoever lacks it. The last of the answer: the generations in which
+        those who are asked were heard, and so listen; None where that is not known.
         """
         writes: list[Write] = []
         hints: list[bytes] = []
+        under: set[GenerationId] = set()
+        is_known = True
         for hint, asked in list(self._asked.items()):
             if asked.at > now:
                 continue
@@ -459,8 +465,21 @@ class Conversation:
                 asked.times += 1
                 asked.at = now + KEY_REQUEST_AGAIN_SECONDS * 2 ** (asked.times - 1)
                 hints.append(hint)
+                under |= asked.under
+                is_known = is_known and bool(asked.under)
         senders = self.sessions.pairwise.broken_due(now)
-        return writes, self.sessions.request(hints, senders, record, wall) if hints or senders else None
+        request = self.sessions.request(hints, senders, record, wall) if hints or senders else None
+        return writes, request, frozenset(under) if is_known and not senders else None
+
+    def waits_for(self, hint: bytes) -> bool:
+        """Whether the key of the session with this hint is asked for."""
+        return hint in self._asked
+
+    def heard_under(self, hint: bytes, generation: GenerationId) -> None:
+        """What waits for this session's key came under a generation (g, c)."""
+        asked = self._asked.get(hint)
+        if asked is not None:
+            asked.under.add(generation)
 
     def _give_up(self, hint: bytes) -> list[Write]:
         self._asked.pop(hint, None)

@@ -19,6 +19,7 @@ from railgun.core.generations import OwnDevice
 from railgun.core.pairwise import ROW_KEY, BundleOf, PairwiseSessions
 from railgun.core.persistence import Write
 from railgun.core.room_port import SealRequest
+from railgun.core.roster_doubts import UnknownAuthor
 from railgun.core.roster_state import GenerationState, RosterState
 from railgun.core.sealed_bodies import seal_request
 from railgun.crypto.message_ids import group_hint
@@ -389,11 +390,13 @@ class GroupSessions:
 
         Raises:
             PeerError: not a member's, forged, or repeated by somebody.
+            UnknownAuthor: of a device that the roster does not know of.
         """
         content = key_request_content(self._room, body.author, body.time, body.hints, body.senders)
-        known = state.member(body.author) is not None
-        if not known or not verify(body.author, KEY_REQUEST_LABEL, content, body.signature):
+        if not verify(body.author, KEY_REQUEST_LABEL, content, body.signature) or body.author in state.out:
             raise PeerError(RefusalCode.BAD_SIGNATURE, "key request")
+        if state.member(body.author) is None:
+            raise UnknownAuthor("key request")
         self._check_fresh(body, wall)
         starts_over = self._me.device in body.senders
         current = self._current()

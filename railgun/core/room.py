@@ -58,7 +58,7 @@ class MemberRoom:
         self._upkeep = GenerationUpkeep(roster.room, generations, tools.me, tools.sessions, tools.entropy)
         self._catch_up = CatchUp(roster.room, tools.sessions)
         self.files = RoomFiles(self._telling)
-        self._doubts = RosterDoubts()
+        self._doubts = RosterDoubts(tools.me.device)
         self.gaps = RoomGaps(self._telling, self._doubts)
         conversation.archive = tools.archive
         self._void_asks = 0
@@ -213,6 +213,7 @@ class MemberRoom:
             ("files", self.files.next_due()),
             ("gaps", self.gaps.next_due(now, wall)),
             ("name", self._name_due_at(state, now, wall)),
+            ("stragglers", self._doubts.stragglers.next_due()),
         ):
             if at is not None:
                 found[name] = at
@@ -233,8 +234,9 @@ class MemberRoom:
         state, start = self.state(wall), self._telling.start(wall)
         match name:
             case "keys":
-                writes, request = self.conversation.key_requests_due(now, wall, self.tools.prekey)
-                return RoomOutcome(writes, [] if request is None else [request])
+                writes, request, under = self.conversation.key_requests_due(now, wall, self.tools.prekey)
+                asked = [] if request is None else self._telling.wherever(request, under, state, wall)
+                return RoomOutcome(writes, asked)
             case "lobby":
                 return self._admit(
                     self._host.due(self.roster, self.generations, start, self.tools.entropy, now, wall), wall
@@ -254,6 +256,8 @@ class MemberRoom:
                 answerer = Answerer(self.tools.me, self.tools.sessions, self.tools.entropy)
                 due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
                 return RoomOutcome(requests=due)
+            case "stragglers":
+                return self._ask_stragglers(state, start, now)
             case "prekey":
                 return self.prekeys.tell(now, wall)
             case _:
@@ -306,6 +310,14 @@ class MemberRoom:
         listening = self.generations.listening(state, start)
         outcome.requests += [self._catch_up.request(self.roster, me, keys) for keys in listening]
         return outcome
+
+    def _ask_stragglers(self, state: RosterState, start: int, now: float) -> RoomOutcome:
+        heard = self._doubts.stragglers.due(now)
+        generation = None if heard is None else self._telling.generation_of(heard, state)
+        keys = None if generation is None else self.generations.keys(generation, start)
+        if keys is None or state.member(self.tools.me.device) is None:
+            return RoomOutcome()
+        return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys)])
 
     def _admit(self, admissions: list[Admission], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()

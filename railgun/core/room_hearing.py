@@ -20,6 +20,7 @@ from railgun.core.room_telling import RoomTelling
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import InsertOutcome
 from railgun.core.roster_doubts import RosterDoubts, UnknownAuthor
+from railgun.crypto.epoch import EpochKeys
 from railgun.errors import CryptoError, MalformedInput, PeerError
 from railgun.types import EnvelopeKind
 from railgun.wire.content import (
@@ -70,6 +71,7 @@ class RoomHearing:
         self._files = files
         self._doubts = doubts
         self._gaps = gaps
+        self._stragglers = doubts.stragglers
         self.fragments = FragmentAssembly(telling.roster.room)
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
@@ -81,6 +83,7 @@ class RoomHearing:
                 received = self._telling.conversation.receive_group(
                     inner.hint, inner.body, self._telling.state(wall), now, wall
                 )
+                self._heard_under(plan.keys, inner.hint, received, now, wall)
                 return self._received([received], now, wall)
             if inner.kind is EnvelopeKind.PAIRWISE:
                 taken = self._telling.conversation.receive_pairwise(
@@ -99,6 +102,19 @@ class RoomHearing:
                 self._prekeys.sealed_for_another(now)
             return RoomOutcome()
         return RoomOutcome()
+
+    def _heard_under(self, keys: EpochKeys, hint: bytes, received: Received, now: float, wall: float) -> None:
+        """Where the author of a group envelope listens, as far as it matters."""
+        state = self._telling.state(wall)
+        if self._telling.conversation.waits_for(hint):
+            generation = self._telling.generation_of(keys, state)
+            if generation is not None:
+                self._telling.conversation.heard_under(hint, (generation.generation, generation.commitment))
+        speaks = received.outcome in (ReceiveOutcome.NEW, ReceiveOutcome.PARTIAL, ReceiveOutcome.WAITING)
+        # Of a newer generation all are told under the older one.
+        tells = received.message is not None and isinstance(received.message.content, RosterContent)
+        if speaks and not tells and self._stragglers.may_ask(now) and self._telling.is_behind(keys, state, wall):
+            self._stragglers.spoke(keys, now)
 
     def _lobby(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         if inner.kind is not EnvelopeKind.SEALED:
@@ -145,9 +161,11 @@ class RoomHearing:
                 return RoomOutcome()
             case RosterRequest():
                 self._catch_up.asked(body, keys, self._telling.roster, state, self._telling.tools.me, now)
+                if body.digest == self._telling.roster.digest():
+                    self._stragglers.asked(keys, now)
                 return RoomOutcome()
             case AnswerChunk():
-                return self._caught_up(body, wall)
+                return self._caught_up(body, keys, wall)
             case Fragment():
                 return self._fragment(plan, body, now, wall)
             case _:
@@ -193,8 +211,9 @@ class RoomHearing:
             outcome.add(self._telling.flush(wall))
         return outcome
 
-    def _caught_up(self, chunk: AnswerChunk, wall: float) -> RoomOutcome:
-        """An answer to our question whether our roster is everyone's: file what is new, spread what others lack."""
+    def _caught_up(self, chunk: AnswerChunk, keys: EpochKeys, wall: float) -> RoomOutcome:
+        """An answer to our question whether our roster is everyone's: file what is new, spread what its author lacks,
+        where it listens."""
         caught = self._catch_up.receive(chunk, self._telling.roster, self._telling.generations, self._telling.tools.me)
         if caught is None:
             return RoomOutcome()
@@ -203,7 +222,7 @@ class RoomHearing:
             outcome.add(self._telling.roster_changed(self._telling.state(wall), forked=False))
         for first in range(0, len(caught.unknown), ROSTER_ENTRIES_PER_CONTENT_MAX):
             some = caught.unknown[first : first + ROSTER_ENTRIES_PER_CONTENT_MAX]
-            outcome.add(self._telling.spread(some, (), self._telling.state(wall), wall))
+            outcome.add(self._telling.spread(some, (), self._telling.state(wall), wall, asked=keys))
         outcome.add(self._telling.flush(wall))
         return outcome
 

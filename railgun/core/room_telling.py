@@ -7,11 +7,11 @@ change. Must not know: what comes in, deadlines, seats, links, disks. Spec: docs
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from railgun.core.conversation import Conversation
-from railgun.core.generations import Generations, MadeGeneration, OwnDevice
+from railgun.core.generations import GenerationId, Generations, MadeGeneration, OwnDevice
 from railgun.core.pairwise import BundleOf
 from railgun.core.room_keys import sending_keys
 from railgun.core.room_notifications import MessagePrepared, MessageReceipted, RemovedFromRoom, RosterChanged
@@ -205,9 +205,11 @@ class RoomTelling:
         wall: float,
         *,
         under: tuple[GenerationState, EpochKeys] | None = None,
+        asked: EpochKeys | None = None,
         bundle_of: BundleOf | None = None,
     ) -> RoomOutcome:
-        """Tell the members of ``state`` of roster entries."""
+        """Tell the members of ``state`` of roster entries; under the generation of ``asked``, if that is given: who
+        lacks the entries may listen to no other."""
         sending = under or self.sending(state, wall)
         if sending is None:
             # Whoever asks later gets the whole roster; meanwhile nobody can be told.
@@ -219,8 +221,8 @@ class RoomTelling:
             bundle_of=bundle_of or self.roster.bundle,
             wall=wall,
         )
-        outcome = RoomOutcome(list(prepared.writes))
-        outcome.add(self._under(list(prepared.requests), under))
+        outcome, requests = RoomOutcome(list(prepared.writes)), list(prepared.requests)
+        outcome.add(self._under(requests, under) if asked is None else self.answer(requests, asked, state, wall))
         return outcome
 
     def roster_changed(self, state: RosterState, *, forked: bool) -> RoomOutcome:
@@ -271,12 +273,40 @@ class RoomTelling:
 
     def answer(self, requests: list[SealRequest], asked: EpochKeys, state: RosterState, wall: float) -> RoomOutcome:
         """Seal these under the generation that they were asked for under: who asks may not hold the one in use yet."""
-        start = self.start(wall)
+        generation = self.generation_of(asked, state)
+        keys = None if generation is None else self.generations.keys(generation, self.start(wall))
+        return self._under(requests, None if generation is None or keys is None else (generation, keys))
+
+    def wherever(
+        self, request: SealRequest, under: Collection[GenerationId] | None, state: RosterState, wall: float
+    ) -> list[SealRequest]:
+        """The same under the room's own keys and, besides, under these generations; None: under all that we listen to.
+        Who is to hear it may have heard of no newer one."""
+        start, sending = self.start(wall), self.sending(state, wall)
+        others = [
+            keys
+            for generation in state.generations
+            if under is None or (generation.generation, generation.commitment) in under
+            if (sending is None or generation != sending[0])
+            and (keys := self.generations.keys(generation, start)) is not None
+        ]
+        return [request, *(replace(request, keys=keys) for keys in others)]
+
+    def generation_of(self, keys: EpochKeys, state: RosterState) -> GenerationState | None:
+        """Whose keys these are; None: of none that the roster names and we hold."""
         for generation in state.generations:
-            then, now = self.generations.keys(generation, asked.start), self.generations.keys(generation, start)
-            if then is not None and now is not None and then.tag == asked.tag:
-                return self._under(requests, (generation, now))
-        return RoomOutcome(requests=requests)
+            then = self.generations.keys(generation, keys.start) if generation.generation == keys.generation else None
+            if then is not None and then.tag == keys.tag:
+                return generation
+        return None
+
+    def is_behind(self, keys: EpochKeys, state: RosterState, wall: float) -> bool:
+        """Whether these are keys of a generation that nobody should send under who knows what we know."""
+        newest = state.generations[-1].generation
+        if keys.generation == newest and all(other.generation < newest for other in state.generations[:-1]):
+            return False  # nearly always
+        sending, generation = self.sending(state, wall), self.generation_of(keys, state)
+        return sending is not None and generation is not None and generation != sending[0]
 
     def _under(self, requests: list[SealRequest], generation: tuple[GenerationState, EpochKeys] | None) -> RoomOutcome:
         """Seal these under a generation that all recipients hold, also when they are sealed again."""

@@ -9,8 +9,10 @@ with a new generation in it the room cannot be heard. So both are asked for at o
 
 from __future__ import annotations
 
+from railgun.core.stragglers import Stragglers
 from railgun.errors import PeerError, RefusalCode
 from railgun.limits import ROSTER_ASK_AGAIN_SECONDS, ROSTER_ASK_DOUBT_SECONDS, ROSTER_ASK_FIRST_SECONDS
+from railgun.types import DeviceKey
 
 
 class UnknownAuthor(PeerError):
@@ -21,9 +23,10 @@ class UnknownAuthor(PeerError):
 
 
 class RosterDoubts:
-    """One member's in one room. All times are monotonic seconds."""
+    """One member's in one room; ``stragglers`` are others that seem to know less. All times are monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: DeviceKey) -> None:
+        self.stragglers = Stragglers(own)
         self._ask_at: float | None = None
         self._not_before = 0.0
         self._again_seconds = ROSTER_ASK_AGAIN_SECONDS

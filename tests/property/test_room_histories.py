@@ -28,11 +28,6 @@ from tests.support.virtual_rooms import CALM, Node, Weather, World, read_answer
 
 IS_SOAK = os.environ.get("RAILGUN_HYPOTHESIS_PROFILE") == "soak"
 HISTORIES = 5_000 if IS_SOAK else 500
-FIXED_SEED = 20
-MISSES_MAX = 0 if IS_SOAK else 2
-"""Histories of a batch at whose end somebody lacks a message or an entry that it should have: a known defect
-(CHANGELOG), about one in 500. All else, a wrong reader above all, fails at once."""
-MISSES = (" lacks ", "assert 2 == 1")
 PEOPLE = [r.Device(f"person {index}") for index in range(5)]
 SECONDS = [r.Device(f"second of {index}", person=f"person {index}") for index in range(5)]
 ACTIONS = (
@@ -302,6 +297,21 @@ FOUND: list[Steps] = [
         ("crash before it left", 8, 6),
         ("join", 2, 4),
     ],
+    # Who had lost the word of a removal spoke on under the old generation; its keys were lost, and asked for only under
+    # the new one, which it did not know.
+    [
+        ("join", 2, 3),
+        ("send", 8, 7),
+        ("send", 1, 6),
+        ("crash before it left", 6, 1),
+        ("join", 7, 9),
+        ("send", 2, 7),
+        ("storm", 4, 4),
+        ("seconds", 5, 9),
+        ("remove", 0, 1),
+        ("send", 1, 0),
+        ("send", 8, 2),
+    ],
 ]
 
 
@@ -350,16 +360,10 @@ def shortest(history: Steps) -> Steps:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_everyone_who_should_read_reads_and_nobody_else_does(batch: int, request: pytest.FixtureRequest) -> None:
-    # The same 500 each time, so that a red run means a change; `make soak` draws others.
-    run_seed = request.config.getoption("--hypothesis-seed") if IS_SOAK else FIXED_SEED
-    misses = 0
+    run_seed = request.config.getoption("--hypothesis-seed")
     for number in range(batch, HISTORIES, BATCHES):
         seed = f"{run_seed}/{number}"
         error = error_of(steps_of(seed))
-        if error is None:
-            continue
-        misses += any(miss in error for miss in MISSES)
-        print(f"history {seed}: {error}")
-        if misses > MISSES_MAX or not any(miss in error for miss in MISSES):
+        if error is not None:
             found = shortest(steps_of(seed))
             pytest.fail(f"history {seed}: {error}\nshortened, {error_of(found)}:\n{found}", pytrace=False)

@@ -408,7 +408,7 @@ class Member:
         answerer = Answerer(self.me, self.sessions, self.entropy)
         wire = self.wire
         self.publish(self.catch_up.due(self.room, self.secrets, answerer, self.start, wire.now, wire.wall))
-        writes, request = self.conversation.key_requests_due(self.wire.now, self.wire.wall, self.record)
+        writes, request, _ = self.conversation.key_requests_due(self.wire.now, self.wire.wall, self.record)
         self.disk.commit(writes)
         self.publish([] if request is None else [request])
 

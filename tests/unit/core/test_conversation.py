@@ -245,7 +245,7 @@ def test_what_never_gets_its_key_is_given_up_and_bounded(room: tuple[Wire, Membe
     assert len(waiting) == UNKNOWN_SESSION_ENVELOPES_MAX
     requests = []
     for round_number in range(2 * KEY_REQUEST_TIMES_MAX):
-        writes, request = bert.conversation.key_requests_due(wire.now + 1e6 * (round_number + 1), wire.wall, None)
+        writes, request, _ = bert.conversation.key_requests_due(wire.now + 1e6 * (round_number + 1), wire.wall, None)
         bert.disk.commit(writes)
         requests += [request] if request else []
     assert len(requests) == KEY_REQUEST_TIMES_MAX

@@ -92,7 +92,7 @@ def test_many_rooms_take_several_words() -> None:
 
 
 def test_a_doubt_is_asked_about_at_once_but_not_often() -> None:
-    doubts = RosterDoubts()
+    doubts = RosterDoubts(r.Device("own").key)
     assert doubts.next_at(100.0) == 100.0 + ROSTER_ASK_FIRST_SECONDS
     doubts.arose(101.0)
     assert doubts.next_at(101.0) == 101.0
@@ -109,7 +109,7 @@ def test_a_doubt_is_asked_about_at_once_but_not_often() -> None:
 
 
 def test_without_a_doubt_it_is_asked_once_an_hour() -> None:
-    doubts = RosterDoubts()
+    doubts = RosterDoubts(r.Device("own").key)
     doubts.asked(doubts.next_at(0.0))
     assert doubts.next_at(0.0) == ROSTER_ASK_FIRST_SECONDS + ROSTER_ASK_AGAIN_SECONDS
 

@@ -1,0 +1,191 @@
+"""Who lost the word of a removal goes on under the old generation: it is told soon, and who was removed is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from railgun.core.room_port import TagPurpose
+from railgun.core.stragglers import Stragglers
+from railgun.crypto.epoch import derive_epoch_keys
+from railgun.crypto.sealing import open_parsed
+from railgun.errors import CryptoError
+from railgun.limits import ROSTER_ASK_DOUBT_SECONDS, STRAGGLERS_FIRST_SECONDS, STRAGGLERS_TURN_SECONDS
+from railgun.types import EnvelopeKind, RoomId
+from railgun.wire.envelope import parse_envelope
+from railgun.wire.sealed import SEALED_BODIES, RosterRequest, SealedBody
+from tests.support import rosters as r
+from tests.support.virtual_rooms import CALM, NETWORK, Node, Weather, World
+
+ANNA, BERT, CARA, DORA = (r.Device(name) for name in ("anna", "bert", "cara", "dora"))
+HEALED_SECONDS = 30.0
+
+
+class Deaf(Weather):
+    """One node hears nothing."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(0)
+        object.__setattr__(self, "node", node)
+
+    def arrival(self, node: str, place: int, now: float) -> float:
+        return float("inf") if node == self.node else now  # type: ignore[attr-defined]
+
+
+def room_of(world: World, *devices: r.Device) -> tuple[RoomId, list[Node]]:
+    nodes = [Node(world, device) for device in devices]
+    room = nodes[0].create()
+    for node in nodes[1:]:
+        node.join(nodes[0].invite(room))
+        world.pass_time(5)
+    world.pass_time(30)
+    return room, nodes
+
+
+def remove(world: World, room: RoomId, admin: Node, other: Node) -> None:
+    member = admin.member(room)
+    assert member is not None
+    admin.apply(member, member.remove([other.device.key], world.wall))
+
+
+def digests(room: RoomId, *nodes: Node) -> set[bytes]:
+    members = [node.member(room) for node in nodes]
+    return {member.roster.digest() for member in members if member is not None}
+
+
+def sealed_since(world: World, node: Node, room: RoomId, place: int) -> list[SealedBody]:
+    """Sealed bodies published from ``place`` on that this node has keys for."""
+    member = node.member(room)
+    assert member is not None
+    found: list[SealedBody] = []
+    start = member.epoch_start(world.wall)
+    plans = [plan for epoch in (start - NETWORK.epoch_seconds, start) for plan in member.tag_plans(epoch, world.wall)]
+    by_tag = {plan.keys.tag: plan.keys for plan in plans if plan.purpose is TagPurpose.ROOM}
+    for data in world.envelopes[place:]:
+        parsed = parse_envelope(data)
+        keys = by_tag.get(parsed.tag)
+        if keys is not None:
+            inner = open_parsed(keys, parsed)
+            if inner.kind is EnvelopeKind.SEALED:
+                found.append(SEALED_BODIES.decode(inner.body))
+    return found
+
+
+@pytest.mark.parametrize("spoke_before", [False, True])
+def test_who_missed_a_removal_is_told_when_it_speaks(spoke_before: bool) -> None:
+    """Also where all lack its session's key: they ask for it in the generation in which they heard it."""
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    if spoke_before:
+        bert.say(room, "as a member of old")
+        world.pass_time(5)
+    world.weather = Deaf("bert")
+    remove(world, room, anna, dora)
+    world.pass_time(20)
+    anna.say(room, "without dora")
+    world.settle()
+    world.weather = CALM
+    assert len(digests(room, anna, bert)) == 2
+    bert.say(room, "who is here?")
+    world.pass_time(HEALED_SECONDS)
+    assert len(digests(room, anna, bert, cara)) == 1
+    assert "who is here?" in anna.read.values()
+    assert "who is here?" in cara.read.values()
+    anna.say(room, "you are")
+    bert.say(room, "nice")
+    world.pass_time(5)
+    assert "you are" in bert.read.values()
+    assert "nice" in cara.read.values()
+    assert not {"without dora", "you are", "nice"} & set(dora.read.values())
+
+
+def test_the_removed_learns_nothing_from_what_a_straggler_is_told() -> None:
+    """It keeps the old generation's header keys, and sees that something is said under them: not what."""
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    world.weather = Deaf("bert")
+    copied = dora.member(room)
+    assert copied is not None
+    before = copied.roster.digest()
+    start = copied.epoch_start(world.wall)
+    keys = copied.generations.listening(copied.state(world.wall), start)
+    remove(world, room, anna, dora)
+    bert.say(room, "who is here?")
+    place = len(world.envelopes)
+    world.weather = CALM
+    dora.rooms.clear()  # what it would do by itself is another matter: it keeps its state and looks
+    world.pass_time(HEALED_SECONDS)
+    assert len(digests(room, anna, bert, cara)) == 1
+    assert copied.roster.digest() == before
+    read = 0
+    for data in world.envelopes[place:]:
+        parsed = parse_envelope(data)
+        for held in keys:
+            if held.tag != parsed.tag:
+                continue
+            inner = open_parsed(held, parsed)
+            plan = next(plan for plan in copied.tag_plans(start, world.wall) if plan.keys.tag == held.tag)
+            told = copied.envelope_opened(plan, inner, world.now, world.wall)
+            assert not told.notifications
+            read += 1
+    assert read
+    assert copied.roster.digest() == before
+    with pytest.raises(CryptoError):
+        open_parsed(keys[0], parse_envelope(_newest(world, bert, room)))
+
+
+def _newest(world: World, node: Node, room: RoomId) -> bytes:
+    node.say(room, "not for dora")
+    return world.envelopes[-1]
+
+
+def test_one_member_asks_for_all_who_heard_a_straggler() -> None:
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    world.pass_time(60)
+    world.weather = Deaf("bert")
+    remove(world, room, anna, dora)
+    world.pass_time(20)
+    world.weather = CALM
+    place = len(world.envelopes)
+    for number in range(10):
+        bert.say(room, f"number {number}")
+        world.pass_time(0.1)
+    world.pass_time(20)
+    assert len(digests(room, anna, bert, cara)) == 1
+    asked = [body for body in sealed_since(world, anna, room, place) if isinstance(body, RosterRequest)]
+    assert len(asked) == 1
+
+
+def test_nobody_is_asked_while_all_send_under_one_generation() -> None:
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    world.pass_time(60)
+    bert.say(room, "before")
+    remove(world, room, anna, dora)
+    world.pass_time(10)
+    place = len(world.envelopes)
+    for node in (anna, bert, cara):
+        node.say(room, f"{node.device.name} goes on")
+    world.pass_time(60)
+    assert not [body for body in sealed_since(world, anna, room, place) if isinstance(body, RosterRequest)]
+
+
+def test_it_is_asked_after_a_turn_and_at_most_once_a_minute() -> None:
+    old, new = (derive_epoch_keys(bytes(32), generation, 600) for generation in (1, 2))
+    stragglers = Stragglers(ANNA.key)
+    assert stragglers.may_ask(100.0)
+    assert stragglers.next_due() is None
+    stragglers.spoke(old, 100.0)
+    stragglers.spoke(new, 101.0)
+    at = stragglers.next_due()
+    assert at is not None
+    assert 0 <= at - 100.0 - STRAGGLERS_FIRST_SECONDS <= STRAGGLERS_TURN_SECONDS
+    assert stragglers.due(at - 0.1) is None
+    assert stragglers.due(at) == old
+    assert stragglers.due(at) is None
+    assert not stragglers.may_ask(at + ROSTER_ASK_DOUBT_SECONDS - 1)
+    stragglers.spoke(old, at + ROSTER_ASK_DOUBT_SECONDS)
+    stragglers.asked(new, at + ROSTER_ASK_DOUBT_SECONDS)
+    assert stragglers.next_due() is not None
+    stragglers.asked(old, at + ROSTER_ASK_DOUBT_SECONDS)
+    assert stragglers.next_due() is None
