@@ -98,8 +98,12 @@ class GapAnswers:
         self._pending.pop(item, None)
         self._brought[item] = now
         self._brought.move_to_end(item)
-        while len(self._brought) > GAPS_ANSWERS_REMEMBERED_MAX:
+        while len(self._brought) > GAPS_ANSWERS_REMEMBERED_MAX or self._is_past(now):
             self._brought.popitem(last=False)
+
+    def _is_past(self, now: float) -> bool:
+        """Whether the oldest of what was brought would be brought again anyway."""
+        return now - next(iter(self._brought.values()), now) >= GAP_ANSWER_AGAIN_SECONDS
 
     def heard_trail(self, after: MessageId) -> None:
         """Somebody told what came before ``after``."""

@@ -19,10 +19,10 @@ from railgun.limits import (
     GAP_ASK_SECONDS_MAX,
     GAP_ASK_TIMES_MAX,
     GAPS_ASKED_AT_ONCE_MAX,
+    GAPS_BEFORE_MAX,
     GAPS_MISSING_MAX,
     GAPS_TRAIL_IDS,
     GAPS_WANTED_MAX,
-    MESSAGES_REMEMBERED_MAX,
 )
 from railgun.types import DeviceKey, MessageId, RoomId
 from railgun.wire.content import WantContent
@@ -113,7 +113,7 @@ class Gaps:
             self._wanted.pop(item, None)
             self._missing.pop(item, None)
             self._before[item] = None
-            while len(self._before) > MESSAGES_REMEMBERED_MAX:
+            while len(self._before) > GAPS_BEFORE_MAX:
                 self._before.popitem(last=False)
 
     def wait_until(self, at: float) -> None:

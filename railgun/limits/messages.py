@@ -29,8 +29,10 @@ CONTENT_ASSEMBLIES_MAX: Final = 64
 EMOJI_BYTES_MAX: Final = 64
 MESSAGE_IDS_PER_CONTENT_MAX: Final = 256
 """Ids in one `heads` or `want`."""
-MESSAGES_REMEMBERED_MAX: Final = 4_096
-"""Ids by which a device tells whether a message's parents have come."""
+MESSAGES_REMEMBERED_MAX: Final = 1_024
+"""Ids by which a device tells at once whether a message's parents have come; of older ones the store knows."""
+GAPS_BEFORE_MAX: Final = 4_096
+"""Ids of messages that were said before a device came into a room, and are no gaps to it."""
 GAPS_WANTED_MAX: Final = 1_024
 """Messages that a device of a room knows to lack and asks for; what is beyond is named again by later ones."""
 GAPS_MISSING_MAX: Final = 256

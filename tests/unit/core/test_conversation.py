@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -15,12 +16,13 @@ from railgun.errors import CryptoError, MalformedInput, PeerError, UsageError
 from railgun.limits import (
     KEY_REQUEST_TIMES_MAX,
     MESSAGE_PARENTS_MAX,
+    MESSAGES_REMEMBERED_MAX,
     RECENT_MESSAGES_MAX,
     SESSION_MESSAGES_MAX,
     TEXT_BYTES_MAX,
     UNKNOWN_SESSION_ENVELOPES_MAX,
 )
-from railgun.types import EnvelopeKind, MessageId, SizeClass
+from railgun.types import EnvelopeKind, MessageId, RoomId, SizeClass
 from railgun.wire import cbor
 from railgun.wire.content import (
     PARENTED,
@@ -145,6 +147,28 @@ def test_parents_are_bounded(room: tuple[Wire, Member, Member]) -> None:
     assert isinstance(content, TextContent)
     assert len(content.parents) == MESSAGE_PARENTS_MAX
     assert anna.texts == []
+
+
+def test_of_old_messages_the_store_knows_and_memory_does_not(room: tuple[Wire, Member, Member]) -> None:
+    _, _, bert = room
+    conversation, asked = bert.conversation, []
+
+    class Archive:
+        """Holds everything."""
+
+        def find(self, room_id: RoomId, name: MessageId) -> bytes | None:
+            asked.append(name)
+            return b"a row"
+
+    conversation.archive = Archive()  # type: ignore[assignment]
+    names = [MessageId(index.to_bytes(16, "big")) for index in range(MESSAGES_REMEMBERED_MAX + 100)]
+    for before, name in itertools.pairwise(names):
+        conversation._note(name, TextContent("x", (before,)), 1.0)
+    assert len(conversation._recent) == len(conversation._named) == MESSAGES_REMEMBERED_MAX
+    assert conversation.knows(names[-1])
+    assert asked == []
+    assert conversation.knows(names[1])
+    assert asked == [names[1]]
 
 
 def test_a_parent_that_never_came_is_named(room: tuple[Wire, Member, Member]) -> None:

@@ -317,6 +317,13 @@ def test_what_somebody_brought_is_brought_no_more() -> None:
     assert len(answers) == 0
 
 
+def test_what_was_brought_long_ago_takes_no_room() -> None:
+    answers = GapAnswers(OWN)
+    for second in range(100):
+        answers.heard(IDS[second], float(second))
+    assert list(answers._brought) == IDS[97:100]
+
+
 def test_one_asker_cannot_make_a_member_send_without_end() -> None:
     answers = GapAnswers(OWN)
     brought = 0
