@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from railgun.runtime.room_mail import MessageReader
     from railgun.runtime.room_views import MemberView, Message, Receipt, SettingsView, Typing
     from railgun.runtime.status import CoverView, PeerStatus, RoomStatusView
-    from railgun.types import RelayContact, ServiceMode, SizeClass
+    from railgun.runtime.traversal import TraversalServers
+    from railgun.types import Address, RelayContact, ServiceMode, SizeClass
     from railgun.wire.roster import Cover
 
 __all__ = [
+    "Address",
     "BlacklistedRelay",
     "ConfigurationError",
     "Cover",
@@ -73,6 +75,7 @@ __all__ = [
     "SettingsView",
     "SizeClass",
     "StoreError",
+    "TraversalServers",
     "Typing",
     "UsageError",
     "WrongPassphrase",
@@ -96,8 +99,10 @@ _HOMES = {
     "CoverView": "railgun.runtime.status",
     "PeerStatus": "railgun.runtime.status",
     "RoomStatusView": "railgun.runtime.status",
+    "TraversalServers": "railgun.runtime.traversal",
     "NetworkKind": "railgun.network",
     "NetworkParameters": "railgun.network",
+    "Address": "railgun.types",
     "RelayContact": "railgun.types",
     "ServiceMode": "railgun.types",
     "SizeClass": "railgun.types",

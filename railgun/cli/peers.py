@@ -94,6 +94,8 @@ async def _own_peer(context: Context, configuration: Configuration) -> AsyncIter
         bootstrap=configuration.network.bootstrap,
         file_bytes_max=configuration.files.bytes_max,
         listen=configuration.member.listen,
+        stun=configuration.network.stun,
+        turn=configuration.network.turn,
     )
     try:
         service = PeerService(peer)

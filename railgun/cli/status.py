@@ -69,6 +69,7 @@ def run(context: Context) -> int:
         f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
         f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
         f"dht      {found['dht']['asks']} asked of relays{_refused(found['dht'])}",
+        *_server_words(found["servers"]),
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
         else "no rooms yet",
@@ -79,6 +80,12 @@ def run(context: Context) -> int:
     ]
     context.printer.result(found, "\n".join(lines))
     return Exit.KEPT
+
+
+def _server_words(servers: dict[str, list[str]]) -> list[str]:
+    """Nothing where nobody has named any."""
+    named = [f"{kind.upper()} {', '.join(addresses)}" for kind, addresses in servers.items() if addresses]
+    return [f"servers  {'; '.join(named)}"] if named else []
 
 
 def _out_words(rooms: list[dict[str, Any]]) -> list[str]:

@@ -94,5 +94,9 @@ DHT_ASKS_MAX: Final = 192
 """Of all clients at once; the relay's own lookups keep the rest of DHT_LOOKUPS_MAX."""
 DHT_ADS_LOOKED_UP_MAX: Final = 16
 """Ads of newly met nodes that a relay looks up in one turn."""
+TRAVERSAL_SERVERS_MAX: Final = 8
+"""STUN servers, and as many TURN servers, that one member names, or that are heeded of one room."""
+TRAVERSAL_SERVERS_HELD_MAX: Final = 64
+"""Of each kind, of all rooms together."""
 DHT_CLIENT_WAITING_MAX: Final = 64
 """Asks of one member that wait for answers of its relays."""

@@ -13,8 +13,8 @@ from railgun.core.cover import CoverOptions
 from railgun.limits import FILE_BYTES_DEFAULT_MAX
 from railgun.network import NetworkParameters
 from railgun.runtime.peer import Peer, open_peer
-from railgun.types import RelayContact
-from railgun.wire.contacts import parse_contact
+from railgun.types import Address, RelayContact
+from railgun.wire.contacts import parse_address, parse_contact
 
 
 class Connecting:
@@ -36,7 +36,7 @@ class Connecting:
             await self._peer.aclose()
 
 
-def connect(
+def connect(  # noqa: PLR0913  # all by keyword, each a part of its own
     profile: str | Path,
     *,
     passphrase: str | None = None,
@@ -46,6 +46,8 @@ def connect(
     cover: CoverOptions | None = None,
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
     listen: bool | None = None,
+    stun: Sequence[Address | str] = (),
+    turn: Sequence[Address | str] = (),
 ) -> Connecting:
     """Open a member's profile and go online.
 
@@ -58,6 +60,8 @@ def connect(
         listen: whether this device and other members of its rooms may link directly when no relay can be reached. They
             then know each other's addresses, which the device leaves for them, sealed, beforehand. None: in ``lan``
             networks only. Never in rooms under strict cover.
+        stun, turn: servers by which peers behind NAT reach each other, at most 8 of each (``192.0.2.1:3478``); named to
+            the members of this device's rooms.
         cover: decoys, if others than usual: the mode of rooms that this peer creates, its rate in strict ones.
 
     Raises, when awaited or entered:
@@ -75,5 +79,7 @@ def connect(
             "cover": cover,
             "file_bytes_max": file_bytes_max,
             "listen": listen,
+            "stun": [parse_address(item) if isinstance(item, str) else item for item in stun],
+            "turn": [parse_address(item) if isinstance(item, str) else item for item in turn],
         }
     )

@@ -29,10 +29,11 @@ from railgun.limits import (
     FILE_BYTES_DEFAULT_MAX,
     FILE_BYTES_MAX,
     LINKS_MAX,
+    TRAVERSAL_SERVERS_MAX,
 )
 from railgun.storage.files import open_regular
-from railgun.types import RelayContact, Role
-from railgun.wire.contacts import parse_contact
+from railgun.types import Address, RelayContact, Role
+from railgun.wire.contacts import parse_address, parse_contact
 
 ENVIRONMENT_PREFIX: Final = "RAILGUN_"
 PORT_DEFAULT: Final = 9000
@@ -156,6 +157,16 @@ def _contacts(value: object, _: _Context) -> tuple[RelayContact, ...]:
         raise ValueError(f"{error.detail} (`railgun node` prints a relay's contact)") from None
 
 
+def _servers(value: object, _: _Context) -> tuple[Address, ...]:
+    items = _list(value)
+    if len(items) > TRAVERSAL_SERVERS_MAX:
+        raise ValueError(f"expected at most {TRAVERSAL_SERVERS_MAX} servers")
+    try:
+        return tuple(parse_address(item) for item in items)
+    except MalformedInput as error:
+        raise ValueError(error.detail) from None
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileConfiguration:
     """Where this device keeps its state, and the key file (instead of a passphrase) that opens it."""
@@ -166,10 +177,12 @@ class ProfileConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfiguration:
-    """The network's parameter file and the relays to try first."""
+    """The network's parameter file, the relays to try first, and servers that help peers behind NAT."""
 
     file: Annotated[Path | None, _path] = None
     bootstrap: Annotated[tuple[RelayContact, ...], _contacts] = ()
+    stun: Annotated[tuple[Address, ...], _servers] = ()
+    turn: Annotated[tuple[Address, ...], _servers] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from railgun.limits import FILE_BYTES_DEFAULT_MAX, FILE_BYTES_MAX
 from railgun.network import NetworkParameters
 from railgun.ports import Clock, Entropy
 from railgun.runtime.contact_keeper import ContactKeeper
+from railgun.runtime.hint_keeper import HintKeeper
 from railgun.runtime.identity import MemberIdentity, load_identity
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import load_network, network_write
@@ -48,7 +49,8 @@ from railgun.runtime.status import PeerStatus, member_status
 from railgun.runtime.system import SystemClock, SystemEntropy, protocol_dice
 from railgun.runtime.tag_announcer import TagAnnouncer
 from railgun.runtime.tasks import Supervisor
-from railgun.types import NetworkId, RelayContact, RoomId
+from railgun.runtime.traversal import TraversalServers, given_servers
+from railgun.types import Address, NetworkId, RelayContact, RoomId
 
 JOIN_SECONDS = 60.0
 
@@ -69,9 +71,20 @@ class Peer:
         cover: CoverOptions,
         file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
         listen: bool = False,
+        servers: TraversalServers | None = None,
     ) -> None:
         self.shared = PeerState(
-            profile, identity, network, bootstrap, clock, entropy, cover, self._notified, file_bytes_max, listen
+            profile,
+            identity,
+            network,
+            bootstrap,
+            clock,
+            entropy,
+            cover,
+            self._notified,
+            file_bytes_max,
+            listen,
+            servers or TraversalServers(),
         )
         self._prekeys = PrekeyKeeper(self.shared)
         self._rooms = PeerRooms(self.shared, lambda mail: Room(self, mail))
@@ -83,6 +96,7 @@ class Peer:
         self.records = PeerRecords(self.shared.dht, network, entropy, self.shared.wall)
         """What this peer finds and keeps in the DHT, through its relays."""
         self._announcer = TagAnnouncer(self.shared, self.records, protocol_dice(entropy))
+        self._hints = HintKeeper(self.shared, self.records, protocol_dice(entropy))
         self._contacts = ContactKeeper(self.shared, self.records, protocol_dice(entropy))
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
@@ -120,6 +134,7 @@ class Peer:
         self._tasks.start("remembering", self._keep_remembering())
         self._tasks.start("announcing", self._announcer.run())
         self._tasks.start("contacts", self._contacts.run())
+        self._tasks.start("hints", self._hints.run())
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
         self._tasks.start("files", self.files.run())
@@ -303,9 +318,9 @@ class Peer:
 
     def status(self) -> PeerStatus:
         """What is going on, at this moment."""
-        return member_status(
-            self.machine, self.identity.device_key, self.network, self._rooms.shown(), self.shared.wall()
-        )
+        wall = self.shared.wall()
+        servers = self.shared.traversal.servers(wall)
+        return member_status(self.machine, self.identity.device_key, self.network, self._rooms.shown(), wall, servers)
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
         """Until ``condition()`` holds, looked at after every notification; False after ``timeout`` seconds.
@@ -347,6 +362,7 @@ class Peer:
                 if isinstance(notification, EpochOpened):
                     self._announcer.epoch_opened(notification.room_id, notification.start)
                     self._contacts.epoch_opened(notification.room_id, notification.start)
+                    self._hints.epoch_opened(notification.room_id, notification.start)
                 if not self.devices.notified(notification):
                     self._rooms.notified(notification)
 
@@ -363,6 +379,8 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
     cover: CoverOptions | None = None,
     file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
     listen: bool | None = None,
+    stun: Sequence[Address] = (),
+    turn: Sequence[Address] = (),
 ) -> Peer:
     """Open a profile and go online; see `railgun.connect`."""
     if not 0 <= file_bytes_max <= FILE_BYTES_MAX:
@@ -396,6 +414,7 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
             cover or CoverOptions(),
             file_bytes_max,
             chosen.is_lan if listen is None else listen,
+            given_servers(stun, turn, is_lan=chosen.is_lan),
         )
     except BaseException:
         opened.close()

@@ -10,7 +10,8 @@ asks for it, since the relay that passes them on learns which device stands behi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from railgun.core.roster_entries import prekey_is_genuine
@@ -28,6 +29,25 @@ from railgun.wire.tag_payloads import COMMITTEE_CHANGES, TRAVERSAL_HINTS, Commit
 KEYS_SECONDS: Final = 7 * 86_400
 
 
+@dataclass(slots=True)
+class RecordCounters:
+    """What records that are valid as such were refused for, since the start; all only grow."""
+
+    keys_forged: int = 0
+    """Prekeys that are malformed, another device's, or not signed as they should be."""
+    payloads_malformed: int = 0
+    """Committees of another epoch or not in their form, and hints not in theirs."""
+    contacts_forged: int = 0
+    """Contacts that no member has sealed."""
+
+
+def _places(keys: EpochKeys, device: DeviceKey, kind: RecordKind) -> Iterator[int]:
+    """The items of a tag's records of a kind, in the order in which a device tries them."""
+    places = RULES[kind].items_max
+    first = hashlib.blake2b(device + keys.tag, digest_size=2).digest()[0] % places
+    return ((first + step) % places for step in range(places))
+
+
 class PeerRecords:
     """See the module. All calls raise DiscoveryError where no relay answers, UsageError where too much is asked."""
 
@@ -37,6 +57,7 @@ class PeerRecords:
         self._network = network
         self._entropy = entropy
         self._wall = wall
+        self.counters = RecordCounters()
 
     # --- keys of devices ------------------------------------------------------------------------
 
@@ -67,8 +88,11 @@ class PeerRecords:
         try:
             prekey = PREKEYS.decode(payload)
         except MalformedInput:
+            prekey = None
+        if prekey is None or prekey.device != device or not prekey_is_genuine(prekey):
+            self.counters.keys_forged += 1
             return None
-        return prekey if prekey.device == device and prekey_is_genuine(prekey) else None
+        return prekey
 
     # --- under a tag ----------------------------------------------------------------------------
 
@@ -82,23 +106,37 @@ class PeerRecords:
             try:
                 change = COMMITTEE_CHANGES.decode(signed.record.payload)
             except MalformedInput:
+                self.counters.payloads_malformed += 1
                 continue
             if change.start == keys.start:
                 return change
+            self.counters.payloads_malformed += 1
         return None
 
-    async def put_hints(self, keys: EpochKeys, hints: TraversalHints, through: Sequence[NodeKey]) -> int:
-        """Announce STUN and TURN servers to a room's members; how many nodes hold it."""
-        return await self._put(keys, RecordKind.TRAVERSAL_HINTS, TRAVERSAL_HINTS.encode(hints), 0, through)
+    async def put_hints(
+        self, keys: EpochKeys, device: DeviceKey, hints: TraversalHints, through: Sequence[NodeKey] = ()
+    ) -> int:
+        """Name STUN and TURN servers to a room's members; how many nodes hold it.
 
-    async def hints_of(self, keys: EpochKeys, through: Sequence[NodeKey]) -> TraversalHints | None:
-        """What members have announced last of STUN and TURN servers."""
+        Each device has its place among 8 by hash, and takes the next that is free. Raises UsageError when all are
+        taken.
+        """
+        held = {signed.record.item for signed in await self._under(keys, RecordKind.TRAVERSAL_HINTS, through)}
+        for place in _places(keys, device, RecordKind.TRAVERSAL_HINTS):
+            if place not in held:
+                payload = TRAVERSAL_HINTS.encode(hints)
+                return await self._put(keys, RecordKind.TRAVERSAL_HINTS, payload, place, through)
+        raise UsageError(f"{len(held)} members have named servers under this tag already")
+
+    async def hints_of(self, keys: EpochKeys, through: Sequence[NodeKey] = ()) -> list[TraversalHints]:
+        """What members have named of STUN and TURN servers, the newest first; checked in form alone."""
+        found = []
         for signed in await self._newest(keys, RecordKind.TRAVERSAL_HINTS, through):
             try:
-                return TRAVERSAL_HINTS.decode(signed.record.payload)
+                found.append(TRAVERSAL_HINTS.decode(signed.record.payload))
             except MalformedInput:
-                continue
-        return None
+                self.counters.payloads_malformed += 1
+        return found
 
     async def put_contact(
         self, keys: EpochKeys, device: DeviceKey, contact: bytes, through: Sequence[NodeKey] = ()
@@ -110,13 +148,11 @@ class PeerRecords:
         """
         held = {signed.record.item: signed for signed in await self._under(keys, RecordKind.SEALED_CONTACT, through)}
         sealed = seal_contact(keys, device + contact, self._entropy.random_bytes(NONCE_BYTES))
-        places = RULES[RecordKind.SEALED_CONTACT].items_max
-        first = hashlib.blake2b(device + keys.tag, digest_size=2).digest()[0] % places
-        for place in ((first + step) % places for step in range(places)):
+        for place in _places(keys, device, RecordKind.SEALED_CONTACT):
             owner = self._opened(keys, held[place])[:32] if place in held else device
             if owner in (device, b""):
                 return await self._put(keys, RecordKind.SEALED_CONTACT, sealed, place, through)
-        raise UsageError(f"{places} members have left their contacts under this tag already")
+        raise UsageError(f"{len(held)} members have left their contacts under this tag already")
 
     async def contacts(self, keys: EpochKeys, through: Sequence[NodeKey] = ()) -> dict[DeviceKey, bytes]:
         """The contacts that the room's members have left under a tag, by device; of two the newer."""
@@ -130,12 +166,12 @@ class PeerRecords:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def _opened(keys: EpochKeys, signed: SignedRecord) -> bytes:
+    def _opened(self, keys: EpochKeys, signed: SignedRecord) -> bytes:
         """Device key and contact; nothing where no member has sealed it."""
         try:
             return open_contact(keys, signed.record.payload)
         except CryptoError:
+            self.counters.contacts_forged += 1
             return b""
 
     async def _under(self, keys: EpochKeys, kind: RecordKind, through: Sequence[NodeKey]) -> tuple[SignedRecord, ...]:

@@ -214,6 +214,7 @@ class PeerRooms:
         erased = Persist(tuple(forget_room_writes(state.store, room_id)))
         state.driver.act(lambda _: (None, [*state.machine.remove_room(room_id), erased]))
         self.epochs_seen.pop(room_id, None)
+        state.traversal.forget(room_id)
         if mail is not None:
             del self._mail[room_id]
             mail.close()

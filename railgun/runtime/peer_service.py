@@ -239,6 +239,10 @@ class PeerService:
             "relays_linked": status.relays_linked,
             "clock_correction_seconds": round(status.clock_correction_seconds, 3),
             "dht": member_dht_status(self._peer.shared.dht),
+            "servers": {
+                "stun": [str(address) for address in status.servers.stun],
+                "turn": [str(address) for address in status.servers.turn],
+            },
             "rooms": [
                 {
                     "id": room.room_id.hex(),

@@ -25,6 +25,7 @@ from railgun.runtime.member_links import MemberLinks
 from railgun.runtime.member_store import StoredMessages, load_reputation, load_seen, room_tools
 from railgun.runtime.profile import Profile
 from railgun.runtime.system import protocol_dice
+from railgun.runtime.traversal import TraversalBook, TraversalServers
 from railgun.types import PeerKey, RelayContact, RoomId
 from railgun.wire.certificates import CERTIFICATES
 
@@ -44,6 +45,7 @@ class PeerState:
         notify: Callable[[Notification], None],
         file_bytes_max: int,
         listen: bool,
+        servers: TraversalServers,
     ) -> None:
         self.profile = profile
         self.store = profile.store
@@ -55,6 +57,8 @@ class PeerState:
         self.entropy = entropy
         self.cover = cover
         self.file_bytes_max = file_bytes_max
+        self.traversal = TraversalBook(servers, is_lan=network.is_lan)
+        """STUN and TURN servers that the links of this device may ask."""
         self.archive = StoredMessages(profile.store.message_log)
         self.tools = room_tools(identity, network, entropy, file_bytes_max, self.archive)
         self.certificate = CERTIFICATES.encode(identity.certificate)

@@ -16,6 +16,7 @@ from railgun.crypto.epoch import epoch_start
 from railgun.network import NetworkParameters
 from railgun.runtime.room_settings import coming, holding
 from railgun.runtime.room_views import SettingsView
+from railgun.runtime.traversal import TraversalServers
 from railgun.types import DeviceKey, NodeKey, RoomId, ServiceMode
 from railgun.wire.roster import SECONDS_PER_DAY, Cover
 
@@ -89,6 +90,7 @@ class PeerStatus:
             None while no room has one.
         blacklist: relays that this peer avoids for what it saw of them, ascending by key. Others do not learn of it,
             and committees do not change by it.
+        servers: STUN and TURN servers that this peer was given or that members of its rooms name, its own first.
     """
 
     device_key: DeviceKey
@@ -99,6 +101,7 @@ class PeerStatus:
     mode: ServiceMode | None
     rooms: tuple[RoomStatusView, ...]
     blacklist: tuple[BlacklistedRelay, ...]
+    servers: TraversalServers
 
 
 def member_status(
@@ -107,6 +110,7 @@ def member_status(
     network: NetworkParameters,
     epochs_seen: Mapping[RoomId, int],
     wall: float,
+    servers: TraversalServers,
 ) -> PeerStatus:
     """The status of the rooms in ``epochs_seen`` at ``wall``, corrected Unix seconds."""
     rooms = []
@@ -144,6 +148,7 @@ def member_status(
         mode=peer_mode(room.mode for room in rooms),
         rooms=tuple(rooms),
         blacklist=machine.reputation.blacklist(wall),
+        servers=servers,
     )
 
 

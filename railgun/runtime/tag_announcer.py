@@ -20,7 +20,7 @@ from railgun.runtime.logs import Log
 from railgun.runtime.peer_records import PeerRecords
 from railgun.runtime.peer_state import PeerState
 from railgun.types import NodeKey, PeerKey, RoomId
-from railgun.wire.tag_payloads import DEAD_MAX, CommitteeChange, TraversalHints
+from railgun.wire.tag_payloads import DEAD_MAX, CommitteeChange
 
 WAIT_SHARE_MAX: Final = 0.25
 """Of an epoch: members come at different times, so that most find announced what they would have announced."""
@@ -92,8 +92,6 @@ class TagAnnouncer:
             self._compare(through[0])
         if told is None or (set(own.dead) - set(told.dead)):
             await self._records.put_committee(keys, own, through)
-        if told is None:
-            await self._records.put_hints(keys, TraversalHints((), ()), through)
 
     def _committee(self, keys: EpochKeys) -> CommitteeChange | None:
         client = self._state.machine.tags.get(keys.tag)

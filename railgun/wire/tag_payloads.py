@@ -11,19 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from railgun.limits import TRAVERSAL_SERVERS_MAX
 from railgun.types import NodeKey
 from railgun.wire.schema import Array, Bytes, Codec, Uint
 
 U32_MAX: Final = 2**32 - 1
 SEATS_MAX: Final = 16
 DEAD_MAX: Final = 7
-HINTS_MAX: Final = 8
 PAYLOAD_BYTES_MAX: Final = 840
 _ADDRESS_BYTES: Final = (6, 18)
 
 _Seats = Annotated[tuple[NodeKey, ...], Array(Bytes(32), SEATS_MAX)]
 _Dead = Annotated[tuple[NodeKey, ...], Array(Bytes(32), DEAD_MAX)]
-_Addresses = Annotated[tuple[bytes, ...], Array(Bytes(6, 18), HINTS_MAX)]
+_Addresses = Annotated[tuple[bytes, ...], Array(Bytes(6, 18), TRAVERSAL_SERVERS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from railgun.core import gossip, publisher, tag_visits
 from railgun.links import sctp_send
 from railgun.links.dialler import DialPath
 from railgun.links.sctp_send import CHUNK_BYTES
-from railgun.runtime import tag_announcer
+from railgun.runtime import hint_keeper, tag_announcer
 from railgun.wire.frames import FRAMES, Publish
 from railgun.wire.framing import FrameEncoder
 from tests.support.api_lab import Lab, lab, texts_of
@@ -89,7 +89,8 @@ def tap(monkeypatch: pytest.MonkeyPatch) -> Tap:
     monkeypatch.setattr(tag_visits, "AUDIT_SECONDS", 1e6)
     # A comparison of directories that is due just then shares a message with what is said, whatever its length.
     monkeypatch.setattr(gossip, "GOSSIP_SECONDS", 1e6)
-    monkeypatch.setattr(tag_announcer, "WAIT_SHARE_MAX", 1e6)  # nor may what is kept in the DHT
+    for module, name in ((tag_announcer, "WAIT_SHARE_MAX"), (hint_keeper, "LOOK_SHARE")):
+        monkeypatch.setattr(module, name, 1e6)  # nor may what is kept in the DHT
     # On a busy machine an acknowledgement may be late, and a record is sent again.
     monkeypatch.setattr(sctp_send, "TIMEOUT_SECONDS_MIN", sctp_send.TIMEOUT_SECONDS_MAX)
     for name in ("REPUBLISH_SECONDS", "REPUBLISH_SECONDS_MAX", "WHOLE_TO_SECOND_SECONDS"):

@@ -18,7 +18,7 @@ from railgun.runtime.identity import create_member_profile
 from railgun.runtime.peer import open_peer
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
-from railgun.types import RelayContact, Role
+from railgun.types import Address, RelayContact, Role
 
 WAIT_SECONDS = 20.0
 
@@ -63,10 +63,17 @@ class Lab:
             create_member_profile(path, self.entropy, self.clock, name=name)
         return path
 
-    async def connect(self, name: str, clock: Clock | None = None) -> Peer:
+    async def connect(
+        self, name: str, clock: Clock | None = None, *, stun: Sequence[Address] = (), turn: Sequence[Address] = ()
+    ) -> Peer:
         """A member, new or as it was left, that knows all relays."""
         peer = await open_peer(
-            self.profile(name), network=self.network, bootstrap=self.bootstrap, clock=clock or self.clock
+            self.profile(name),
+            network=self.network,
+            bootstrap=self.bootstrap,
+            clock=clock or self.clock,
+            stun=stun,
+            turn=turn,
         )
         self._peers.append(peer)
         assert await peer.wait_until(lambda: peer.status().relays_known >= len(self.relays), WAIT_SECONDS)

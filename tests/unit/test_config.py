@@ -49,7 +49,7 @@ def test_the_defaults() -> None:
     assert configuration.profile.directory == Path("/home/ada/.local/share/railgun")
     assert configuration.profile.key_file is None
     assert configuration.network.file is None
-    assert configuration.network.bootstrap == ()
+    assert (configuration.network.bootstrap, configuration.network.stun, configuration.network.turn) == ((), (), ())
     assert (configuration.node.host, configuration.node.port) == ("0.0.0.0", 9000)
     assert configuration.node.roles == Role.RELAY
     assert configuration.node.links_max == LINKS_MAX
@@ -67,6 +67,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         [network]
         file = "/etc/railgun/network.toml"
         bootstrap = ["{CONTACT_TEXT}"]
+        stun = ["192.0.2.1:3478", "[2001:db8::1]:3478"]
+        turn = ["192.0.2.2:5349"]
         [node]
         host = "::"
         port = 9001
@@ -83,6 +85,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert configuration.profile.key_file == Path("/home/ada/key")
     assert configuration.network.file == Path("/etc/railgun/network.toml")
     assert configuration.network.bootstrap == (CONTACT,)
+    assert configuration.network.stun == (Address("192.0.2.1", 3478), Address("2001:db8::1", 3478))
+    assert configuration.network.turn == (Address("192.0.2.2", 5349),)
     assert configuration.node.host == "::"
     assert configuration.node.roles == Role.RELAY | Role.FALLBACK
     assert (configuration.node.port, configuration.node.name, configuration.node.links_max) == (9001, "north", 7)
@@ -239,3 +243,20 @@ def test_the_example_in_the_reference_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "configuration.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert load_configuration(write(tmp_path, example), HOME).node.port == 9001
+
+
+@pytest.mark.parametrize("kind", ["stun", "turn"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("stun.example.org:3478", "literal IP address"),
+        ("192.0.2.1", "an address is written 192.0.2.1:9000"),
+        ("192.0.2.1:0", "a port from 1 to 65535"),
+        (",".join(["192.0.2.1:3478"] * 9), "at most 8 servers"),
+        (3478, "expected a list of texts"),
+    ],
+)
+def test_servers_are_literal_addresses_and_few(kind: str, value: object, said: str) -> None:
+    assert said in refusal(None, **{f"network__{kind}": value})
+    if isinstance(value, str):
+        assert said in refusal(None, {f"RAILGUN_NETWORK_{kind.upper()}": value})

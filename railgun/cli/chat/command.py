@@ -107,6 +107,8 @@ async def _chat(context: Context, surface: Surface) -> Session:
         bootstrap=configuration.network.bootstrap,
         file_bytes_max=configuration.files.bytes_max,
         listen=configuration.member.listen,
+        stun=configuration.network.stun,
+        turn=configuration.network.turn,
     ) as peer:
         room = peer.room(context.arguments.room)
         session = Session(peer, room, surface)
