@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from railgun.core.generations import OwnDevice, open_sealed
 from railgun.core.persistence import Write
+from railgun.core.removal_proofs import removal_proof
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_state import RosterState
@@ -32,6 +33,7 @@ from railgun.wire.sealed import (
     Answer,
     AnswerChunk,
     DaySecret,
+    RemovalNotice,
     SignedAnswer,
     context,
 )
@@ -68,7 +70,12 @@ class AnswerCollector:
         self._open: OrderedDict[bytes, _Collected] = OrderedDict()
 
     def add(self, chunk: AnswerChunk, me: OwnDevice) -> OpenedAnswer | None:
-        """Take a chunk; the answer with the last one.
+        """Take a chunk; the answer with the last one. What says that we are out is none: see `add_any`."""
+        opened = self.add_any(chunk, me)
+        return opened if isinstance(opened, OpenedAnswer) else None
+
+    def add_any(self, chunk: AnswerChunk, me: OwnDevice) -> OpenedAnswer | RemovalNotice | None:
+        """Take a chunk; with the last one the answer, or a notice that nobody has judged yet.
 
         Raises:
             PeerError, CryptoError, MalformedInput: it is not valid; others may still come.
@@ -87,8 +94,10 @@ class AnswerCollector:
         del self._open[chunk.answer_id]
         return self._read(b"".join(collected.chunks[index] for index in range(collected.count)), me)
 
-    def _read(self, data: bytes, me: OwnDevice) -> OpenedAnswer:
+    def _read(self, data: bytes, me: OwnDevice) -> OpenedAnswer | RemovalNotice:
         signed = SIGNED_ANSWERS.decode(data)
+        if isinstance(signed, RemovalNotice):
+            return signed
         answer = ANSWERS.decode(signed.body)
         if answer.room != self._room or answer.recipient != me.device:
             raise MalformedInput("an answer for someone else")
@@ -141,11 +150,30 @@ def answer_chunks(
         Answer(roster.room, answerer.me.device, recipient, int(wall), roster.export(), roster.export_prekeys(), secrets)
     )
     data = SIGNED_ANSWERS.encode(SignedAnswer(body, sign(answerer.me.seed, ANSWER_LABEL, body)))
+    return _chunks(answerer, data, recipient, prekey, roster.room, keys)
+
+
+def removal_chunks(answerer: Answerer, recipient: DeviceKey, roster: Roster, keys: EpochKeys) -> list[SealRequest]:
+    """What shows ``recipient`` that it is out, under its last prekey and ``keys``.
+
+    Raises:
+        UsageError: it is not out, or too much would have to be shown.
+    """
+    prekey, entries = roster.last_prekey(recipient), removal_proof(roster, recipient)
+    if prekey is None or not entries or sum(map(len, entries)) > ANSWER_BYTES_MAX - PREKEYS_BYTES_MAX:
+        raise UsageError("there is nothing to show to this device")
+    data = SIGNED_ANSWERS.encode(RemovalNotice(entries))
+    return _chunks(answerer, data, recipient, prekey, roster.room, keys)
+
+
+def _chunks(
+    answerer: Answerer, data: bytes, recipient: DeviceKey, prekey: bytes, room: RoomId, keys: EpochKeys
+) -> list[SealRequest]:
     answer_id = answerer.entropy.random_bytes(ANSWER_ID_BYTES)
     pieces = [data[offset : offset + CHUNK_BYTES] for offset in range(0, len(data), CHUNK_BYTES)]
     requests = []
     for index, piece in enumerate(pieces):
-        info = context(ANSWER_LABEL, roster.room, recipient, answer_id, index, len(pieces))
+        info = context(ANSWER_LABEL, room, recipient, answer_id, index, len(pieces))
         sealed = answerer.sessions.hpke_seal(prekey, info, piece)
         requests.append(seal_request(AnswerChunk(recipient, answer_id, index, len(pieces), sealed), keys))
     return requests

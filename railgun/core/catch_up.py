@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from railgun.core.answers import AnswerCollector, Answerer, answer_chunks
+from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, removal_chunks
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
+from railgun.core.removal_proofs import is_proof
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_doubts import UnknownAuthor
@@ -24,11 +25,11 @@ from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.signing import sign, verify
 from railgun.errors import PeerError, RefusalCode, UsageError
-from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX
+from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX, ROSTER_ASK_DOUBT_SECONDS
 from railgun.ports import Sessions
 from railgun.types import DeviceKey, RoomId
 from railgun.wire.roster import SECONDS_PER_DAY
-from railgun.wire.sealed import ROSTER_REQUEST_LABEL, AnswerChunk, RosterRequest, context
+from railgun.wire.sealed import ROSTER_REQUEST_LABEL, AnswerChunk, RemovalNotice, RosterRequest, context
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class CatchUp:
         self._sessions = sessions
         self._collector = AnswerCollector(room, sessions)
         self._waiting: OrderedDict[DeviceKey, tuple[RosterRequest, EpochKeys, float]] = OrderedDict()
+        self._told_out: OrderedDict[DeviceKey, float] = OrderedDict()
         self._has_asked = False
         self.declined_count = 0
 
@@ -66,11 +68,15 @@ class CatchUp:
         Raises:
             PeerError, CryptoError, MalformedInput: the answer is not valid.
         """
-        self._waiting.pop(chunk.recipient, None)
+        waited = self._waiting.pop(chunk.recipient, None)
+        if waited is not None:
+            self._note_told(chunk.recipient, waited[2])
         # Unasked, an old answer sent again could make us repeat what all the others know.
-        opened = self._collector.add(chunk, me) if self._has_asked else None
+        opened = self._collector.add_any(chunk, me) if self._has_asked else None
         if opened is None:
             return None
+        if isinstance(opened, RemovalNotice):
+            return self._shown_out(opened, roster, me)
         self._has_asked = False
         results = roster.insert_all(opened.entries)
         writes = [write for result in results for write in result.writes]
@@ -84,22 +90,35 @@ class CatchUp:
         unknown = tuple(data for data in roster.export() if data not in known) if is_in else ()
         return CaughtUp(tuple(writes), any(result.added for result in results), unknown)
 
+    def _shown_out(self, notice: RemovalNotice, roster: Roster, me: OwnDevice) -> CaughtUp | None:
+        """Only what puts us out is taken: whatever else it brings is for those who are in."""
+        if not is_proof(roster, notice.entries, me.device):
+            return None
+        self._has_asked = False
+        results = roster.insert_all(notice.entries)
+        writes = tuple(write for result in results for write in result.writes)
+        return CaughtUp(writes, any(result.added for result in results), ())
+
     # --- answering -----------------------------------------------------------------------------
 
     def asked(
         self, body: RosterRequest, keys: EpochKeys, roster: Roster, state: RosterState, me: OwnDevice, now: float
     ) -> None:
-        """Another device asks under ``keys``: answer when our turn comes, unless somebody else has by then.
+        """Another device asks under ``keys``: answer when our turn comes, unless somebody else has by then. One that is
+        out is answered as well, but only that it is, and seldom.
 
         Raises:
-            PeerError: it is not a member's, or forged.
+            PeerError: it is forged.
             UnknownAuthor: it is of a device that the roster does not know of.
         """
         content = self._content(body.author, body.digest)
-        if not verify(body.author, ROSTER_REQUEST_LABEL, content, body.signature) or body.author in state.out:
+        if not verify(body.author, ROSTER_REQUEST_LABEL, content, body.signature):
             raise PeerError(RefusalCode.BAD_SIGNATURE, "roster request")
-        if state.member(body.author) is None:
+        is_out = body.author in state.out
+        if state.member(body.author) is None and not is_out:
             raise UnknownAuthor("roster request")
+        if is_out and now < self._told_out.get(body.author, now):
+            return
         if body.author == me.device or body.digest == roster.digest() or body.author in self._waiting:
             return
         self._waiting[body.author] = (body, keys, now + self._turn_seconds(body.author, state, me.device))
@@ -124,14 +143,26 @@ class CatchUp:
         for device in [device for device, (_, _, due) in self._waiting.items() if due <= now]:
             body, keys, _ = self._waiting.pop(device)
             prekey = roster.prekey(device)
-            if prekey is None or body.digest == roster.digest():
+            if body.digest == roster.digest():
                 continue
-            secrets = generations.day_secrets(roster.state(int(wall) // SECONDS_PER_DAY), start)
+            state = roster.state(int(wall) // SECONDS_PER_DAY)
             try:
-                requests += answer_chunks(answerer, device, prekey, roster, secrets, keys, wall)
+                if device in state.out:
+                    self._note_told(device, now)
+                    requests += removal_chunks(answerer, device, roster, keys)
+                elif prekey is not None:
+                    secrets = generations.day_secrets(state, start)
+                    requests += answer_chunks(answerer, device, prekey, roster, secrets, keys, wall)
             except UsageError:
                 self.declined_count += 1
         return requests
+
+    def _note_told(self, device: DeviceKey, now: float) -> None:
+        """It matters only of devices that are out: they may ask as often as they like."""
+        self._told_out[device] = now + ROSTER_ASK_DOUBT_SECONDS
+        self._told_out.move_to_end(device)
+        if len(self._told_out) > LOBBY_JOINS_MAX:
+            self._told_out.popitem(last=False)
 
     def _content(self, author: DeviceKey, digest: bytes) -> bytes:
         return context(ROSTER_REQUEST_LABEL, self._room, author, digest)

@@ -267,6 +267,19 @@ class Roster:
         record, certificate = self._prekeys.get(device), member.certificate
         return certificate.prekey if record is None or record.issued < certificate.issued else record.prekey
 
+    def last_prekey(self, device: DeviceKey) -> bytes | None:
+        """The same for a device that is out as well: what its newest record names, or else its certificate."""
+        certificates = [
+            stored.certificate
+            for stored in self._by_hash.values()
+            if stored.certificate is not None and stored.certificate.device_key == device
+        ]
+        if not certificates:
+            return None
+        newest = max(certificates, key=lambda certificate: (certificate.issued, certificate.prekey))
+        record = self._prekeys.get(device)
+        return newest.prekey if record is None or record.issued < newest.issued else record.prekey
+
     def prekey_record(self, device: DeviceKey) -> PrekeyRecord | None:
         """The newest record of ``device``; None where only its certificate names a prekey."""
         return self._prekeys.get(device)
@@ -329,22 +342,39 @@ class Roster:
             return stored is not None
         return self._resolve().standing.chains.holds(stored)
 
+    def chain(self, author: DeviceKey) -> tuple[StoredEntry, ...]:
+        """An author's entries that count, from number 1 on."""
+        return self._resolve().standing.chains.of(author)
+
+    def authors(self) -> tuple[DeviceKey, ...]:
+        """All devices that may have written entries, ascending."""
+        creator = () if self._creation is None else (self._creation.author,)
+        return tuple(sorted({*creator, *self._tree}))
+
+    def admins_ever(self) -> tuple[DeviceKey, ...]:
+        """Devices that were validly made admins, in or out, ascending."""
+        return tuple(sorted(self._resolve().standing.admins))
+
     def digest(self) -> bytes:
         """32 bytes that two peers have alike only if they hold the same entries."""
         return keyed_hash(None, "railgun/roster-digest/v1", b"".join(sorted(self._by_hash)))
 
     def export(self) -> tuple[bytes, ...]:
         """All entries, the creation first and each author after its add, so that a newcomer files them in one go."""
+        return tuple(stored.data for stored in self.entries())
+
+    def entries(self) -> tuple[StoredEntry, ...]:
+        """The same, opened."""
         if self._creation is None:
             return ()
-        out = [self._creation.data]
+        out = [self._creation]
         seen, unread = {self._creation.author}, [self._creation.author]
         while unread:
             author = unread.pop(0)
             for number in sorted(self._tree.get(author, {})):
                 for digest in sorted(self._tree[author][number]):
                     stored = self._tree[author][number][digest]
-                    out.append(stored.data)
+                    out.append(stored)
                     if isinstance(stored.entry, AddEntry) and stored.entry.device not in seen:
                         seen.add(stored.entry.device)
                         unread.append(stored.entry.device)

@@ -236,8 +236,17 @@ class SignedAnswer:
     signature: SignatureField
 
 
+@dataclass(frozen=True, slots=True)
+class RemovalNotice:
+    """To a device that is out and asks: the entries that say so. They prove themselves, so nobody signs for them."""
+
+    entries: Annotated[tuple[bytes, ...], Array(Bytes(1, ROSTER_ENTRY_BYTES_MAX), ROSTER_ENTRIES_MAX, 1)]
+
+
 ANSWERS: Final[Codec[Answer]] = Codec({1: Answer}, bytes_max=ANSWER_BYTES_MAX - 128)
-SIGNED_ANSWERS: Final[Codec[SignedAnswer]] = Codec({1: SignedAnswer}, bytes_max=ANSWER_BYTES_MAX)
+SIGNED_ANSWERS: Final[Codec[SignedAnswer | RemovalNotice]] = Codec(
+    {1: SignedAnswer, 2: RemovalNotice}, bytes_max=ANSWER_BYTES_MAX
+)
 
 
 def context(label: str, *parts: bytes | int) -> bytes:

@@ -1,0 +1,124 @@
+"""A device that was put out while it was away asks, and is shown that it is out: that, and nothing later."""
+
+from __future__ import annotations
+
+import pytest
+
+from railgun.core.own_devices import revoke_devices
+from railgun.core.removal_proofs import is_proof, removal_proof
+from railgun.core.room import MemberRoom
+from railgun.core.room_notifications import RemovedFromRoom
+from railgun.core.roster_entries import open_entry
+from railgun.errors import NotMember
+from railgun.types import RoomId
+from railgun.wire.content import TextContent
+from railgun.wire.roster import RemoveEntry
+from railgun.wire.sealed import AnswerChunk
+from tests.property.test_room_histories import History
+from tests.support import rosters as r
+from tests.support.virtual_rooms import CALM, Node, World
+from tests.unit.core.test_stragglers import Deaf, remove, room_of, sealed_since
+
+ANNA, BERT, CARA, DORA, EMIL = (r.Device(name) for name in ("anna", "bert", "cara", "dora", "emil"))
+
+
+def machine(node: Node, room: RoomId) -> MemberRoom:
+    found = node.member(room)
+    assert found is not None
+    return found
+
+
+def removed_while_away() -> tuple[World, RoomId, list[Node]]:
+    """Dora is out, and has not heard of it; then emil comes in, and the others go on."""
+    world = World()
+    room, nodes = room_of(world, ANNA, BERT, CARA, DORA)
+    anna, dora = nodes[0], nodes[3]
+    world.weather = Deaf("dora")
+    remove(world, room, anna, dora)
+    world.pass_time(30)
+    emil = Node(world, EMIL)
+    emil.join(anna.invite(room))
+    world.pass_time(60)
+    assert machine(emil, room).state(world.wall).member(EMIL.key) is not None
+    return world, room, [*nodes, emil]
+
+
+def test_a_device_that_was_removed_while_it_was_away_learns_it_when_it_comes_back() -> None:
+    world, room, (anna, bert, cara, dora, emil) = removed_while_away()
+    assert machine(dora, room).state(world.wall).member(DORA.key) is not None
+    dora.world.weather = CALM
+    dora.crash()
+    world.pass_time(40)
+    assert [type(told) for told in dora.told].count(RemovedFromRoom) == 1
+    there = machine(dora, room)
+    assert DORA.key in there.state(world.wall).removed
+    assert there.tag_plans(there.epoch_start(world.wall), world.wall) == []
+    with pytest.raises(NotMember):
+        there.send(TextContent("am I still here?"), 1, world.wall)
+    # The same after another start.
+    dora.crash()
+    assert DORA.key in machine(dora, room).state(world.wall).removed
+    assert len({machine(node, room).roster.digest() for node in (anna, bert, cara, emil)}) == 1
+
+
+def test_it_is_shown_nothing_later_than_its_removal() -> None:
+    world, room, (anna, _, _, dora, _) = removed_while_away()
+    before = set(machine(dora, room).roster.export())
+    world.weather = CALM
+    dora.crash()
+    world.pass_time(40)
+    told = [open_entry(data) for data in machine(dora, room).roster.export() if data not in before]
+    assert told
+    last = max(told, key=lambda stored: (stored.author == ANNA.key, stored.number))
+    assert isinstance(last.entry, RemoveEntry)
+    assert {stored.author for stored in told} == {ANNA.key}
+    after = machine(dora, room)
+    assert after.state(world.wall).member(EMIL.key) is None
+    assert len(after.state(world.wall).generations) == len(machine(anna, room).state(world.wall).generations)
+    newest = after.state(world.wall).generations[-1]
+    assert not after.generations.holds(newest)
+
+
+def test_one_member_answers_it_and_once_a_minute() -> None:
+    world, room, (anna, _, _, dora, _) = removed_while_away()
+    place = len(world.envelopes)
+    world.weather = Deaf("dora")  # it is there, asks, and hears no answer
+    there = machine(dora, room)
+    for _ in range(10):
+        dora.apply(there, there.due("roster-ask", world.now, world.wall))
+        world.pass_time(5)
+    world.pass_time(30)
+    answers = [body for body in sealed_since(world, anna, room, place) if isinstance(body, AnswerChunk)]
+    assert {answer.recipient for answer in answers} == {DORA.key}
+    assert 1 <= len(answers) <= 2
+
+
+def test_a_revoked_device_learns_it_too() -> None:
+    history = History()
+    world, room = history.world, history.room
+    for step in (("join", 0, 0), ("seconds", 0, 9), ("add device", 1, 0), ("seconds", 0, 9)):
+        history.step(*step)
+    second = next(node for name, node in history.nodes.items() if name.startswith("second"))
+    first = next(node for node in history.nodes.values() if node.device.root.root_key == second.device.root.root_key)
+    assert first is not second
+    world.weather = Deaf(second.device.name)
+    first.apply(machine(first, room), revoke_devices(machine(first, room), [second.device.key], world.wall))
+    world.pass_time(30)
+    world.weather = CALM
+    second.crash()
+    world.pass_time(40)
+    assert second.device.key in machine(second, room).state(world.wall).revoked
+    assert RemovedFromRoom(room) in second.told
+
+
+def test_a_proof_of_another_or_of_nothing_is_none() -> None:
+    _, room, (anna, _, _, dora, _) = removed_while_away()
+    roster = machine(anna, room).roster
+    proof = removal_proof(roster, DORA.key)
+    assert is_proof(roster, proof, DORA.key)
+    assert not is_proof(roster, proof, BERT.key)
+    assert not is_proof(roster, proof[:-1], DORA.key)
+    assert not is_proof(roster, proof[1:], DORA.key)
+    assert removal_proof(roster, BERT.key) == ()
+    assert removal_proof(machine(dora, room).roster, DORA.key) == ()
+    assert isinstance(open_entry(proof[-1]).entry, RemoveEntry)
