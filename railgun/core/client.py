@@ -9,7 +9,7 @@ Peer input never raises out of `handle`: a `PeerError` becomes a count and a pen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 
 from railgun.core.agenda import DeadlineName
 from railgun.core.clock import EpochClock
@@ -156,6 +156,13 @@ class ClientMachine:
         """How members of a room can be reached, should no relay be left."""
         out: Effects = []
         self.direct.learn(room_id, contacts, now, out)
+        self.agenda.arm(out)
+        return out
+
+    def restore_contacts(self, rows: Iterable[tuple[bytes, bytes]], now: float) -> Effects:
+        """What the last run of this device knew of members, once its rooms are served."""
+        out: Effects = []
+        self.direct.restore(rows, now, out)
         self.agenda.arm(out)
         return out
 

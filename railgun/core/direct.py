@@ -8,15 +8,16 @@ Spec: docs/spec/delivery.md, direct links. Without an own identity towards membe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
 from railgun.core.budgets import TokenBucket
 from railgun.core.clock import EpochClock
 from railgun.core.connector import Connector
+from railgun.core.contact_book import ContactBook
 from railgun.core.direct_tag import DIRECT_AGAIN_SECONDS, DirectTag
-from railgun.core.effects import Disconnect, Effects, SendFrame
+from railgun.core.effects import Disconnect, Effects, Persist, SendFrame
 from railgun.core.events import PeerConnected
 from railgun.core.held_envelopes import HeldEnvelopes
 from railgun.core.liveness import Liveness
@@ -36,7 +37,6 @@ from railgun.errors import CryptoError, PeerError, RefusalCode
 from railgun.limits import (
     DIRECT_BYTES_BURST,
     DIRECT_BYTES_PER_SECOND,
-    DIRECT_CONTACTS_MAX,
     DIRECT_DIALS_MAX,
     DIRECT_FAILED_OPENS_MAX,
     DIRECT_FRAMES_BURST,
@@ -107,7 +107,7 @@ class DirectLinks:
         self._take_in = take_in
         self._tell = tell
         self.own: DirectSelf | None = None
-        self._contacts: dict[RoomId, dict[DeviceKey, DirectContact]] = {}
+        self._book = ContactBook()
         self._dialled: dict[RoomId, dict[PeerKey, None]] = {}
         self._links: dict[PeerKey, _Link] = {}
         self._open: dict[Tag, DirectTag] = {}
@@ -151,24 +151,37 @@ class DirectLinks:
         """Members' contacts, each signed by its device; of a device the one that is learnt last counts."""
         if self.own is None:
             return
-        known, wall = self._contacts.setdefault(room_id, {}), self._clock.wall(now)
+        wall = self._clock.wall(now)
         for device, contact in contacts.items():
             if device == self.own.device or not self._admits(room_id, device, wall):
                 continue
-            before = known.get(device)
+            before = self._book.get(room_id, device)
             if before is not None and before.link_key != contact.link_key:
                 self._let_go(room_id, before.link_key)
-            if before is not None or len(known) < DIRECT_CONTACTS_MAX:
-                known[device] = contact
+            self._keep(room_id, device, contact, wall, out)
         self.look(now, out)
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]], now: float, out: Effects) -> None:
+        """What the last run of this device had learnt; call once its rooms are there."""
+        if self.own is None:
+            return
+        writes = self._book.load(rows, self._clock.wall(now))
+        if writes:
+            out.append(Persist(tuple(writes), survives_power_loss=False))
+        self.look(now, out)
+
+    def _keep(self, room_id: RoomId, device: DeviceKey, contact: DirectContact, wall: float, out: Effects) -> None:
+        writes = self._book.learn(room_id, device, contact, wall, lambda other: self._admits(room_id, other, wall))
+        if writes:
+            out.append(Persist(tuple(writes), survives_power_loss=False))
 
     def contacts(self, room_id: RoomId) -> Mapping[DeviceKey, DirectContact]:
         """What is known of a room's other members."""
-        return self._contacts.get(room_id, {})
+        return self._book.of(room_id)
 
     def forget_room(self, room_id: RoomId) -> None:
         """The room was left."""
-        self._contacts.pop(room_id, None)
+        self._book.forget_room(room_id)
         for peer in list(self._dialled.get(room_id, ())):
             self._let_go(room_id, peer)
         for link in self._links.values():
@@ -230,7 +243,7 @@ class DirectLinks:
         if own is None or len(self._links) >= DIRECT_LINKS_MAX:
             return
         wall = self._clock.wall(now)
-        known = self._contacts.get(room_id, {}).items()
+        known = self._book.of(room_id).items()
         contacts = [item for device, item in known if item.addresses and self._admits(room_id, device, wall)]
         contacts.sort(key=lambda item: keyed_hash(None, RANK_LABEL, own.link_key + item.link_key))
         counted = 0
@@ -263,7 +276,7 @@ class DirectLinks:
 
     def _prove_to_all(self, room_id: RoomId, client: TagClient, now: float, out: Effects) -> None:
         """Prove the tag on every link to a member of its room, and again where the other has not done so itself."""
-        known = {contact.link_key for contact in self._contacts.get(room_id, {}).values()}
+        known = {contact.link_key for contact in self._book.of(room_id).values()}
         standing = self._open.get(client.tag)
         for peer, link in self._links.items():
             if peer not in known and room_id not in link.rooms:
@@ -391,7 +404,9 @@ class DirectLinks:
     def _opened(self, peer: PeerKey, link: _Link, frame: DirectOpen, now: float, out: Effects) -> None:
         client = self._tags.get(frame.tag)
         room_id = None if client is None else self._tags.room_of(client)
-        device = None if client is None or room_id is None else self._proved(peer, link, client, room_id, frame, now)
+        device = (
+            None if client is None or room_id is None else self._proved(peer, link, client, room_id, frame, now, out)
+        )
         if client is None or room_id is None or device is None:
             # A tag that is not open here looks like a wrong proof, so that nobody finds out by trying.
             link.failed += not link.rooms
@@ -407,7 +422,14 @@ class DirectLinks:
         self.look(now, out)
 
     def _proved(
-        self, peer: PeerKey, link: _Link, client: TagClient, room_id: RoomId, frame: DirectOpen, now: float
+        self,
+        peer: PeerKey,
+        link: _Link,
+        client: TagClient,
+        room_id: RoomId,
+        frame: DirectOpen,
+        now: float,
+        out: Effects,
     ) -> DeviceKey | None:
         """The device of the room that the link's other end has proved to be."""
         if client.is_closing or not verify_direct(client.tag, peer, link.local_key, frame.proof):
@@ -416,11 +438,10 @@ class DirectLinks:
             device, contact = open_sealed_contact(client.keys, frame.contact)
         except CryptoError:
             return None
-        if contact.link_key != peer or not self._admits(room_id, device, self._clock.wall(now)):
+        wall = self._clock.wall(now)
+        if contact.link_key != peer or not self._admits(room_id, device, wall):
             return None
-        known = self._contacts.setdefault(room_id, {})
-        if device in known or len(known) < DIRECT_CONTACTS_MAX:
-            known[device] = contact
+        self._keep(room_id, device, contact, wall, out)
         return device
 
     def _pushed(self, peer: PeerKey, link: _Link, frame: SeatPush, now: float, out: Effects) -> None:
@@ -468,7 +489,7 @@ class DirectLinks:
         client = standing.client
         room_id = self._tags.room_of(client)
         reachable = standing.devices
-        for device, contact in self._contacts.get(room_id, {}).items():
+        for device, contact in self._book.of(room_id).items():
             if contact.link_key in self._dialled.get(room_id, {}) and not self._connector.is_failing(
                 contact.link_key, now
             ):

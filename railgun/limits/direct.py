@@ -9,6 +9,10 @@ from typing import Final
 
 DIRECT_CONTACTS_MAX: Final = 64
 """Members of one room whose contacts are kept; as many as the DHT holds under a tag."""
+DIRECT_CONTACT_SECONDS_MAX: Final = 7 * 86_400
+"""How old a contact may be that a member still tries after a restart: addresses change, and are others' one day."""
+DIRECT_CONTACT_AGAIN_SECONDS: Final = 86_400
+"""A contact that stays the same is written again after this, so that it does not grow old."""
 DIRECT_DIALS_MAX: Final = 8
 """Members of one room that are dialled; with those who dial us everyone hears everything within a few steps."""
 DIRECT_LINKS_MAX: Final = 128

@@ -45,6 +45,7 @@ ROOM_TABLES = (
     "send_keys",
     "messages",
     "invites",
+    "room_contacts",
 )
 """Every table whose keys start with a room's id."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from railgun.core.contact_book import TABLE as CONTACTS
 from railgun.core.effects import Notification, Persist
 from railgun.core.generations import Generations, first_generation
 from railgun.core.joining import JoiningRoom
@@ -68,6 +69,8 @@ class PeerRooms:
             if state.identity.device_key in member.state(state.wall()).out:
                 self._mail[member.room_id].removed()
             state.add(member, member.resume(state.wall()))
+        contacts = state.store.load(CONTACTS)
+        state.driver.act(lambda now: (None, state.machine.restore_contacts(contacts, now)))
 
     def has(self, room_id: RoomId) -> bool:
         """Whether the room is served, and this device still in it."""

@@ -75,6 +75,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(3, (_table_of_large_values("files"),)),
     Migration(4, (_table_of_small_values("send_keys"),)),
     Migration(5, (_table_of_large_values("seen_envelopes"),)),
+    Migration(6, (_table_of_small_values("room_contacts"),)),
 )
 
 

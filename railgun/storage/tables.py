@@ -22,6 +22,7 @@ SEALED_TABLES: Final = (
     "messages",
     "outbound_sessions",
     "outbox",
+    "room_contacts",
     "roster_entries",
     "rooms",
     "seen_envelopes",

@@ -10,6 +10,7 @@ import pytest
 from railgun import Peer, Room, ServiceMode
 from railgun.runtime.peer import open_peer
 from tests.support.api_lab import WAIT_SECONDS, Lab, hears, lab, network_of, settled
+from tests.support.disks import disk_of
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +41,30 @@ async def test_members_talk_without_relays_and_tell_so(tmp_path: Path) -> None:
         assert (receipt.receipts, receipt.of) in {(1, 1), (2, 2), (2, 3)} or receipt.receipts > receipt.of // 2
         for room in rooms[1:]:
             await hears(room, "nobody serves us")
+
+
+async def test_who_restarts_while_no_relay_lives_finds_the_others_again(tmp_path: Path) -> None:
+    async with lab(tmp_path, relays=3, network=network_of(20, 4)) as net:
+        peers = [await net.connect(name) for name in ("anna", "bert", "cleo")]
+        rooms = await net.room_of(*peers)
+        for peer, room in zip(peers, rooms, strict=True):
+            await until_contacts(peer, room, 2)
+        await rooms[0].send("before")
+        await hears(rooms[1], "before")
+        await kill_relays(net)
+        assert await peers[0].wait_until(lambda: rooms[0].mode is ServiceMode.DIRECT, WAIT_SECONDS)
+        left = disk_of(net, "bert", "bert after the crash")
+        await peers[1].aclose()
+        await rooms[0].send("while bert is away")
+        bert = await net.connect(left)
+        there = bert.room("ops")
+        # Nobody tells it of the others: no relay lives, and they know only where it was before.
+        assert len(bert.machine.direct.contacts(there.room_id)) == 2
+        assert await bert.wait_until(lambda: there.mode is ServiceMode.DIRECT, WAIT_SECONDS)
+        await hears(there, "while bert is away")
+        await there.send("back without relays")
+        for room in (rooms[0], rooms[2]):
+            await hears(room, "back without relays")
 
 
 async def test_who_does_not_listen_is_linked_to_no_member(tmp_path: Path) -> None:

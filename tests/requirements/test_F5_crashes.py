@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tests.requirements.real import Ear, members_of, quiet_room
-from tests.support.api_lab import WAIT_SECONDS, Lab, lab, settled, texts
-
-
-def disk_of(net: Lab, name: str, copy: str) -> str:
-    """What a process killed at this moment leaves on the disk."""
-    shutil.copytree(net.profile(name), net.directory / copy)
-    (net.directory / copy / "lock").unlink(missing_ok=True)
-    return copy
+from tests.support.api_lab import WAIT_SECONDS, lab, settled, texts
+from tests.support.disks import disk_of
 
 
 async def test_f5_what_a_member_had_when_it_died_it_has_when_it_comes_back(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_newer_store_is_refused_untouched(path: Path) -> None:
         raw.execute("CREATE TABLE of_the_future (a)")
     raw.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"newer Rail Gun \(store version 99, this one knows 5\): upgrade railgun"):
+    with pytest.raises(StoreError, match=r"newer Rail Gun \(store version 99, this one knows 6\): upgrade railgun"):
         open_store(path)
     assert path.read_bytes() == before
 
