@@ -9,6 +9,7 @@ generation, the oldest that may still be caught up on. Every earlier day is gone
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +31,7 @@ from railgun.crypto.hashing import u32
 from railgun.crypto.signing import sign, verify
 from railgun.errors import CryptoError, MalformedInput, PeerError, RefusalCode
 from railgun.limits import (
+    EPOCH_KEYS_DERIVED_MAX,
     GENERATION_LIVE_DAYS,
     GENERATION_TURN_SECONDS,
     GENERATIONS_LIVE_MAX,
@@ -93,6 +95,8 @@ class Generations:
     def __init__(self, room: RoomId) -> None:
         self._room = room
         self._held: dict[GenerationId, DaySecret] = {}
+        self._derived: OrderedDict[tuple[GenerationId, int], EpochKeys] = OrderedDict()
+        """Asked for again and again, and costly. As secret as what they follow from: `forget` erases them all."""
 
     def __repr__(self) -> str:
         return f"Generations({len(self._held)} held, <redacted>)"
@@ -124,8 +128,15 @@ class Generations:
         held = self._held.get(generation)
         if held is None:
             return None
-        secret = _secret_on(held, day_of(start))
-        return None if secret is None else derive_epoch_keys(secret, held.generation, start)
+        derived = self._derived.get((generation, start))
+        if derived is None:
+            secret = _secret_on(held, day_of(start))
+            if secret is None:
+                return None
+            derived = self._derived[generation, start] = derive_epoch_keys(secret, held.generation, start)
+            if len(self._derived) > EPOCH_KEYS_DERIVED_MAX:
+                self._derived.popitem(last=False)
+        return derived
 
     def listening(self, state: RosterState, start: int) -> list[EpochKeys]:
         """Keys to listen with in the epoch that starts at ``start``: of all live generations, greatest first."""
@@ -161,6 +172,7 @@ class Generations:
         Called with the oldest epoch that may still be caught up on; idempotent.
         """
         day = day_of(oldest_start)
+        self._derived.clear()
         named = {(generation.generation, generation.commitment) for generation in state.generations}
         writes: list[Write] = []
         for key, held in list(self._held.items()):
@@ -181,6 +193,7 @@ class Generations:
 
     def _drop(self, key: GenerationId) -> tuple[Write, ...]:
         del self._held[key]
+        self._derived.clear()
         return (Write(TABLE, self._key(*key), None),)
 
     def _key(self, generation: int, commitment: bytes) -> bytes:

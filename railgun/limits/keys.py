@@ -11,6 +11,8 @@ MEGOLM_SKIPPED_MAX: Final = 2_000
 UNKNOWN_SESSION_ENVELOPES_MAX: Final = 512
 """Envelopes kept while their Megolm session is not yet known; the oldest is dropped."""
 GENERATIONS_LIVE_MAX: Final = 8
+EPOCH_KEYS_DERIVED_MAX: Final = 32
+"""Keys of epochs kept for speed, of one room: a few epochs of all its live generations."""
 MEGOLM_LIVE_SESSIONS_MAX: Final = 1_024
 """Unpickled Megolm sessions kept for speed, about 1 kB each; the one used longest ago goes first."""
 ARGON2_MEMORY_BYTES_MAX: Final = 1 << 30
