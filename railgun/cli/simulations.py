@@ -97,6 +97,12 @@ def _add_swarm(group: Any) -> None:
     parser.add_argument(
         "--processes", type=whole_number(1, 256), default=None, help="processes; by default one for each core"
     )
+    parser.add_argument(
+        "--log", metavar="FILE", help="append a line of JSON to FILE for every 50 seeds that are through"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out seeds that stand in the log with the same flags and code"
+    )
 
 
 def _add_scale(group: Any) -> None:
@@ -185,11 +191,15 @@ def run_rotation(context: Context) -> int:
 
 def run_swarm(context: Context) -> int:
     """``sim swarm``."""
+    from railgun.sim.swarm.log import SwarmLog
     from railgun.sim.swarm.plan import SwarmOptions
     from railgun.sim.swarm.ranges import run_range, trace_one
 
     given = context.arguments
     first, last = given.seeds
+    log = None if given.log is None else SwarmLog(Path(given.log))
+    if given.resume and log is None:
+        raise UsageError("--resume: say with --log where it stands which seeds have run")
     options = SwarmOptions(byzantine=given.byzantine, committee_size=given.committee, break_name=given.break_name)
     if given.trace is not None:
         if first != last:
@@ -200,7 +210,9 @@ def run_swarm(context: Context) -> int:
             with Path(given.trace).open("w") as stream:
                 trace_one(first, options, stream)
     processes = given.processes or os.cpu_count() or 1
-    result = run_range(first, last, options, processes=processes, tell=context.printer.note)
+    result = run_range(
+        first, last, options, processes=processes, tell=context.printer.note, log=log, resume=given.resume
+    )
     context.printer.result(dataclasses.asdict(result))
     return Exit.BROKEN if result.violations else Exit.KEPT
 

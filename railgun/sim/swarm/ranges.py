@@ -8,13 +8,15 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TextIO
 
 from railgun.errors import ConfigurationError
 from railgun.sim.swarm.breaks import BREAKS, NO_BREAK, Break
+from railgun.sim.swarm.log import LogLine, SwarmLog, code_digest, parts_left, within
 from railgun.sim.swarm.plan import KINDS, SwarmOptions, draw_plan
 from railgun.sim.swarm.scenario import SeedResult, run_seed
 from railgun.sim.swarm.timeline import Timeline
@@ -22,6 +24,7 @@ from railgun.sim.swarm.timeline import Timeline
 PROGRESS_SECONDS: Final = 5.0
 SEEDS_MAX: Final = 10_000_000
 COMMAND: Final = "railgun sim swarm"
+LATENCY_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,23 @@ class SwarmResult:
 
 
 class Latencies:
-    """Latencies to the millisecond, however many they are."""
+    """Latencies to the millisecond, and three digits, however many they are."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: Iterable[float]) -> None:
         """Take some, in seconds."""
-        self._counts.update(round(1000 * item) for item in seconds)
+        self._counts.update(_three_digits(round(1000 * item)) for item in seconds)
+
+    def counts(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of milliseconds and how many took so long, ascending."""
+        return tuple(sorted(self._counts.items()))
+
+    def add_counts(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Take such pairs."""
+        for milliseconds, count in counts:
+            self._counts[milliseconds] += count
 
     def summary(self) -> dict[str, float]:
         """p50, p99 and max, in milliseconds; zeros where there are none."""
@@ -101,44 +113,132 @@ def violation_lines(result: SeedResult, options: SwarmOptions) -> list[str]:
     return lines
 
 
+class _Sums:
+    """What some seeds come to."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.found: list[str] = []
+        self.violations = 0
+        self.faults: Counter[str] = Counter()
+        self.latencies = Latencies()
+        self.began = time.perf_counter()
+
+    def add(self, result: SeedResult, lines: Sequence[str]) -> None:
+        """One more seed; ``lines``: its violations."""
+        self.seeds += 1
+        self.found += lines
+        self.violations += len(lines)
+        self.faults.update(result.kinds)
+        self.latencies.add(result.latencies_seconds)
+
+    def add_line(self, line: LogLine) -> None:
+        """Seeds that ran before."""
+        self.seeds += line.seeds
+        self.violations += line.violations
+        self.faults.update(line.faults)
+        self.latencies.add_counts(line.latencies_ms)
+
+    def line(self, part: range, flags: str, code: str) -> LogLine:
+        """The log's line, if these are the seeds of ``part``."""
+        date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        faults = {kind: count for kind in KINDS if (count := self.faults[kind])}
+        seconds = round(time.perf_counter() - self.began, 3)
+        counts = self.latencies.counts()
+        return LogLine(
+            part[0], part[-1], flags, code, date, self.violations, tuple(self.found), faults, counts, seconds
+        )
+
+
 def run_range(
-    first: int, last: int, options: SwarmOptions, *, processes: int = 1, tell: Callable[[str], None] | None = None
+    first: int,
+    last: int,
+    options: SwarmOptions,
+    *,
+    processes: int = 1,
+    tell: Callable[[str], None] | None = None,
+    log: SwarmLog | None = None,
+    resume: bool = False,
 ) -> SwarmResult:
     """Run the seeds from ``first`` to ``last``, both included. ``tell`` gets violations and, now and then, progress.
 
+    ``log`` gets a line for each part that is through. ``resume``: seeds that stand there already, with the same flags
+    and the same code, are not run again; the sums take them in, and ``tell`` hears their violations once more.
+
     Raises:
-        ConfigurationError: the range is empty or too long, or there is no such bug to plant.
+        ConfigurationError: the range is empty or too long, there is no such bug to plant, or ``log`` is another file.
+        OSError: ``log`` cannot be written.
     """
     if not 0 <= first <= last or last - first >= SEEDS_MAX:
         raise ConfigurationError(f"--seeds: FIRST..LAST, with at most {SEEDS_MAX} seeds from 0 on")
     planted(options)
-    began = told_at = time.perf_counter()
-    faults: Counter[str] = Counter()
-    latencies = Latencies()
-    seeds = violations = 0
-    for result in _results(range(first, last + 1), options, min(processes, last + 1 - first)):
-        seeds += 1
-        faults.update(result.kinds)
-        latencies.add(result.latencies_seconds)
-        lines = violation_lines(result, options)
-        violations += len(lines)
-        if tell is None:
-            continue
-        for line in lines:
-            tell(line)
-        if time.perf_counter() >= told_at + PROGRESS_SECONDS:
-            told_at = time.perf_counter()
-            rate = seeds / (told_at - began)
-            tell(f"{seeds} of {last + 1 - first} seeds, {violations} violations, {rate:.1f} seeds a second")
-    shown = {kind: faults[kind] for kind in KINDS}
-    return SwarmResult(seeds, violations, shown, latencies.summary(), round(time.perf_counter() - began, 3))
+    flags, code = options.flags.strip(), code_digest() if log is not None else ""
+    if log is not None:
+        log.prepare()
+    total, say = _Sums(), tell or _say_nothing
+    known = log.of_the_same(flags, code) if log is not None else []  # another file is refused before it is written to
+    done = within(known, first, last) if resume else []
+    for line in done:
+        total.add_line(line)
+        for text in line.found:
+            say(text)
+    if total.seeds:
+        say(f"{total.seeds} of {last + 1 - first} seeds have run before")
+    parts = list(parts_left(done, first, last)) if log is not None else [range(first, last + 1)]
+    progress = _Progress(sum(map(len, parts)), total, say)
+    with _runner(options, min(processes, progress.wanted)) as run:
+        for part in parts:
+            sums = _Sums()
+            for result in run(part):
+                lines = violation_lines(result, options)
+                for each in (sums, total):
+                    each.add(result, lines)
+                for text in lines:
+                    say(text)
+                progress.tell()
+            if log is not None:
+                log.append(sums.line(part, flags, code))
+    shown = {kind: total.faults[kind] for kind in KINDS}
+    seconds = round(time.perf_counter() - total.began, 3)
+    return SwarmResult(total.seeds, total.violations, shown, total.latencies.summary(), seconds)
 
 
-def _results(seeds: range, options: SwarmOptions, processes: int) -> Iterator[SeedResult]:
-    """In the order of the seeds. The machines of one seed share nothing with those of another."""
+class _Progress:
+    """Tells now and then how far a run is."""
+
+    def __init__(self, wanted: int, total: _Sums, say: Callable[[str], None]) -> None:
+        self.wanted = wanted
+        self._total = total
+        self._before = total.seeds
+        self._say = say
+        self._told_at = total.began
+
+    def tell(self) -> None:
+        now = time.perf_counter()
+        if now < self._told_at + PROGRESS_SECONDS:
+            return
+        self._told_at = now
+        ran = self._total.seeds - self._before
+        rate = ran / (now - self._total.began)
+        self._say(f"{ran} of {self.wanted} seeds, {self._total.violations} violations, {rate:.1f} seeds a second")
+
+
+def _say_nothing(text: str) -> None:
+    """In place of a listener."""
+
+
+@contextmanager
+def _runner(options: SwarmOptions, processes: int) -> Iterator[Callable[[range], Iterator[SeedResult]]]:
+    """Runs seeds in their order. The machines of one seed share nothing with those of another."""
+    one = partial(run_one, options=options)
     if processes <= 1:
-        for seed in seeds:
-            yield run_one(seed, options)
+        yield partial(map, one)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(partial(run_one, options=options), seeds, chunksize=4 if len(seeds) > 100 else 1)
+        yield lambda seeds: pool.imap(one, seeds, chunksize=4 if len(seeds) > 100 else 1)
+
+
+def _three_digits(milliseconds: int) -> int:
+    """The first three digits of a latency, so that there are few different ones."""
+    step = int(10 ** max(0, len(str(milliseconds)) - LATENCY_DIGITS))
+    return milliseconds // step * step

@@ -34,9 +34,23 @@ def test_a_planted_bug_is_told_with_the_command_that_shows_it_again(railgun: Com
         (("--break", "nothing"), "must be one of no-dedupe"),
         (("--byzantine", "4"), "say with --committee"),
         (("--byzantine", "3", "--committee", "3"), "at most K - 1"),
+        (("--resume",), "say with --log"),
+        (("--seeds", "1", "--log", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("--seeds", "1", "--log", "/"), "/"),
+        (("--seeds", "1", "--trace", "/nowhere/at/all"), "/nowhere/at/all"),
     ],
 )
 def test_what_cannot_be_run_is_refused(railgun: Commands, words: tuple[str, ...], told: str) -> None:
     ran = railgun("sim", "swarm", *words)
     assert ran.status == 2
     assert told in ran.complaint
+
+
+def test_a_range_goes_on_where_its_log_ends(railgun: Commands) -> None:
+    words = ("sim", "swarm", "--seeds", "10..10", "--processes", "1", "--log", str(railgun.home / "log"), "--json")
+    first = railgun(*words).checked("sim-swarm")
+    ran = railgun(*words, "--resume")
+    again = ran.checked("sim-swarm")
+    assert "1 of 1 seeds have run before" in ran.err
+    assert {key: again[key] for key in again if key != "seconds"} == {k: first[k] for k in first if k != "seconds"}
+    assert len((railgun.home / "log").read_text().splitlines()) == 1
