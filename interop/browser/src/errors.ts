@@ -42,6 +42,11 @@ export class InvalidArgument extends LocalError {
   override readonly name: string = "InvalidArgument";
 }
 
+/** The machine's clock shows a time that cannot be. */
+export class ClockError extends LocalError {
+  override readonly name: string = "ClockError";
+}
+
 /** The remote's fault, with the code that it is told. */
 export class PeerError extends RailGunError {
   override readonly name: string = "PeerError";

@@ -8,3 +8,6 @@ export {
   RailGunError,
   RefusalCode,
 } from "./errors.js";
+export { networkId } from "./crypto/names.js";
+export { NetworkKind, type NetworkParameters } from "./network.js";
+export { formatInvite, parseInvite, type Invite } from "./wire/invites.js";

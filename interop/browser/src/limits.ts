@@ -1,0 +1,65 @@
+/**
+ * Every bound in one place, under the names of the Python side, which says the reason for each; a test compares them.
+ *
+ * Owns: the numbers. Must not know: who enforces them. Units stand last in the names.
+ */
+export const ADS_PER_FRAME_MAX = 128;
+export const AD_CORE_BYTES_MAX = 300;
+export const AD_EXTRAS_BYTES_MAX = 2_048;
+export const CERTIFICATE_BYTES_MAX = 2_048;
+export const COMMITTEE_MAX = 7;
+export const COMMITTEE_MIN = 3;
+export const CONTACT_TEXT_MAX = 200;
+export const CONTENT_BYTES_MAX = 262_144;
+export const CONTENT_PARTS_MAX = 8;
+export const DELIVERY_ITEMS_MAX = 64;
+export const DEVICE_NAME_BYTES_MAX = 128;
+export const DHT_ITEMS_MAX = 64;
+export const DHT_RECORD_BYTES_MAX = 1_000;
+export const DIRECTORY_IDS_PER_FRAME_MAX = 512;
+export const DIRECTORY_IDS_PER_RANGE_MAX = 32;
+export const DIRECTORY_RANGES_PER_FRAME_MAX = 64;
+export const DIRECT_ADDRESSES_MAX = 4;
+export const DIRECT_CONTACT_BYTES_MAX = 320;
+export const EMOJI_BYTES_MAX = 64;
+export const FILE_BYTES_MAX = 33_554_432;
+export const FILE_NAME_BYTES_MAX = 255;
+export const FILE_WANT_RANGES_MAX = 64;
+export const FRAGMENTED_FRAMES_MAX = 8;
+export const FRAGMENTS_MAX = 19;
+export const FRAGMENT_BYTES_MAX = 16_000;
+export const FRAME_BYTES_MAX = 70_000;
+export const GENERATIONS_LIVE_MAX = 8;
+export const HANDSHAKE_BYTES_MAX = 1_024;
+export const HPKE_PLAINTEXT_BYTES_MAX = 65_536;
+export const IDS_PER_FRAME_MAX = 512;
+export const INVITE_CONTACTS_MAX = 8;
+export const INVITE_CONTACT_ADDRESSES_MAX = 4;
+export const INVITE_LINK_CHARACTERS_MAX = 4_096;
+export const INVITE_USES_MAX = 10_000;
+export const KEY_REQUEST_ITEMS_MAX = 64;
+export const KEY_REQUEST_SENDERS_MAX = 16;
+export const LOBBY_CHUNKS_MAX = 128;
+export const MESSAGE_BYTES_MAX = 16_384;
+export const MESSAGE_IDS_PER_CONTENT_MAX = 256;
+export const MESSAGE_PARENTS_MAX = 8;
+export const OBITUARY_BYTES_MAX = 700;
+export const OBITUARY_TESTIMONIES_MAX = 5;
+export const OLM_MESSAGE_BYTES_MAX = 16_384;
+export const OWN_ROOMS_PER_CONTENT_MAX = 4;
+export const PAIRWISE_ITEMS_MAX = 256;
+export const PAIRWISE_KEYS_MAX = 8;
+export const PREKEY_BYTES = 1_216;
+export const PULLS_PER_FRAME_MAX = 256;
+export const PULSE_BYTES_MAX = 1_100;
+export const PULSE_TAGS_MAX = 24;
+export const RECEIPT_IDS_MAX = 64;
+export const ROOM_DEVICES_MAX = 512;
+export const ROOM_NAME_BYTES_MAX = 128;
+export const ROSTER_ENTRIES_MAX = 10_000;
+export const ROSTER_ENTRIES_PER_AUTHOR_MAX = 2_000;
+export const ROSTER_ENTRY_BYTES_MAX = 24_576;
+export const ROSTER_REMOVALS_PER_ENTRY_MAX = 64;
+export const SECONDS_PER_DAY = 86_400;
+export const TEXT_BYTES_MAX = 131_072;
+export const U32_MAX = 4_294_967_295;
