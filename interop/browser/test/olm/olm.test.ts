@@ -141,7 +141,8 @@ test("keys of small order start nothing, and a session whose other end named one
   }
   const { bert } = pair();
   const { keys, sender, chains } = decodeSession(bert.state);
-  const hostile = encodeSession({ keys, chains, sender: { rootKey: sender.rootKey, theirRatchetKey: new Uint8Array(32) } });
+  const waiting = { rootKey: sender.rootKey, theirRatchetKey: new Uint8Array(32) };
+  const hostile = encodeSession({ keys, chains, sender: waiting });
   for (let attempt = 0; attempt < 2; attempt += 1) {
     assert.throws(() => sessions.olmEncrypt(hostile, utf8("answer")), CryptoError);
   }
