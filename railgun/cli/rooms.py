@@ -188,13 +188,29 @@ def changes_words(rooms: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def membership_word(room: dict[str, Any]) -> str:
+    """What this device is in a room: a room that it is not in yet has no name here."""
+    if room["is_member"]:
+        return "member"
+    return "joining" if room["name"] is None else "removed"
+
+
+def removed_words(rooms: list[dict[str, Any]]) -> list[str]:
+    """A line for each room that this device was put out of."""
+    return [
+        f"This device was removed from {one_line(str(room['name']))}: it sends and reads nothing there any more"
+        for room in rooms
+        if membership_word(room) == "removed"
+    ]
+
+
 def run_list(context: Context) -> int:
     """``room list``."""
     found = ask(context, "rooms")
     rows = [
         [
             room["id"][:8],
-            "member" if room["is_member"] else "joining",
+            membership_word(room),
             room["members"],
             room["mode"],
             None if room["settings"] is None else room["settings"]["committee_size"],
@@ -204,7 +220,7 @@ def run_list(context: Context) -> int:
         for room in found["rooms"]
     ]
     head = ["id", "as", "members", "mode", "committee", "cover", "name"]
-    lines = [table(head, rows), *changes_words(found["rooms"])]
+    lines = [table(head, rows), *removed_words(found["rooms"]), *changes_words(found["rooms"])]
     text = "\n".join(lines) if rows else "No rooms yet: railgun room create, or railgun join"
     context.printer.result(found, text)
     return Exit.KEPT

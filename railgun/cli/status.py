@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from railgun.cli.arguments import add_command, whole_number
 from railgun.cli.failures import Exit
 from railgun.cli.output import one_line, table
-from railgun.cli.rooms import add_peer_options, ask, changes_words
+from railgun.cli.rooms import add_peer_options, ask, changes_words, membership_word, removed_words
 
 if TYPE_CHECKING:
     from railgun.cli.context import Context
@@ -53,7 +53,7 @@ def run(context: Context) -> int:
     rows = [
         [
             room["id"][:8],
-            room["members"] if room["is_member"] else "joining",
+            room["members"] if room["is_member"] else membership_word(room),
             f"{len(room['attached'])} of {len(room['seats'])}",
             room["mode"] or "waiting",
             f"{room['epoch_ends_in_seconds']:.0f} s",
@@ -73,6 +73,7 @@ def run(context: Context) -> int:
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
         else "no rooms yet",
+        *removed_words(found["rooms"]),
         *changes_words(found["rooms"]),
         *_out_words(found["rooms"]),
         *fork_words(found["rooms"]),

@@ -14,6 +14,7 @@ import pytest
 
 from railgun.cli import unlock
 from railgun.cli.messages import message_line
+from railgun.cli.rooms import membership_word, removed_words
 from railgun.core.effects import Persist
 from railgun.core.reputation import BLACKLIST_SECONDS, Reputation
 from railgun.errors import RefusalCode
@@ -333,3 +334,12 @@ def test_settings_are_set_and_seen(ada: Commands) -> None:
     assert room["next_settings"] == made["next_settings"]
     assert f"From {made['next_settings']['from']} (UTC) on, ops has" in ada("room", "list").out
     assert f"From {made['next_settings']['from']} (UTC) on, ops has" in ada("status", "--wait-seconds", "0").out
+
+
+def test_a_room_that_put_this_device_out_is_told_from_one_that_is_being_joined() -> None:
+    joining, inside, out = (
+        {"name": name, "is_member": is_member} for name, is_member in ((None, False), ("ops", True), ("a\nb", False))
+    )
+    assert [membership_word(room) for room in (joining, inside, out)] == ["joining", "member", "removed"]
+    (line,) = removed_words([joining, inside, out])
+    assert "removed from a\\nb" in line
