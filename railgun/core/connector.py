@@ -18,6 +18,10 @@ from railgun.types import NodeKey, PeerKey, RelayContact
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 30.0
+ALONE_RETRY_SECONDS_MAX = 3.0
+"""Between two tries while no relay is linked at all: the first that is there again ends an outage."""
+ALONE_HURRY_SECONDS = 600.0
+"""Then whoever is alone has no network, or a network has no relays, and nobody is helped by hurry."""
 FAILURE_REMEMBERED_SECONDS = 30.0
 """A relay that nobody wants any more since it failed must not look fresh to the next who considers it."""
 DIAL_GIVE_UP_SECONDS = 8.0
@@ -54,6 +58,8 @@ class Connector:
         self.linked: dict[PeerKey, LinkedPeer] = {}
         self._wants: dict[PeerKey, _Want] = {}
         self._failed: OrderedDict[PeerKey, float] = OrderedDict()
+        self._alone_since: float | None = None
+        """When a dial failed, or a link broke, and no relay was linked; None since one is."""
 
     @property
     def wanted_count(self) -> int:
@@ -129,6 +135,23 @@ class Connector:
             want.unanswered = 0
             want.dialling_until = -1.0
         self._failed.pop(event.peer, None)
+        if event.is_relay and self._alone_since is not None:
+            self._alone_since = None
+            self._hasten(now)
+
+    def _hasten(self, now: float) -> None:
+        """One relay is there again: the others may be, for often it was the network that was gone."""
+        for peer, want in self._wants.items():
+            if want.unanswered and peer not in self.linked and want.dialling_until < 0:
+                want.not_before = now
+                self._agenda.set(("dial", peer), now)
+
+    def _retry_seconds_max(self, now: float) -> float:
+        if any(linked.is_relay for linked in self.linked.values()):
+            return RETRY_SECONDS_MAX
+        if self._alone_since is None:
+            self._alone_since = now
+        return ALONE_RETRY_SECONDS_MAX if now < self._alone_since + ALONE_HURRY_SECONDS else RETRY_SECONDS_MAX
 
     def lost(self, peer: PeerKey, retry_after_seconds: float | None, now: float, *, idle: bool = False) -> bool:
         """The link broke or the dial failed: plan the next try if anyone still wants it.
@@ -152,7 +175,7 @@ class Connector:
             return was_linked
         want.failures += 1
         want.unanswered = want.unanswered + 1 if retry_after_seconds is None else 0  # who refuses lives
-        backoff = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2.0 ** min(want.failures - 1, 10))
+        backoff = min(self._retry_seconds_max(now), RETRY_SECONDS_MIN * 2.0 ** min(want.failures - 1, 10))
         want.not_before = now + max(backoff, retry_after_seconds or 0.0)
         self._agenda.set(("dial", peer), want.not_before)
         return was_linked or want.failures == 1

@@ -54,22 +54,56 @@ def test_many_users_share_one_dial_and_the_last_to_leave_ends_it() -> None:
     assert len(lab.agenda) == 0
 
 
-def test_failed_dials_are_repeated_ever_more_rarely() -> None:
-    lab = Lab()
-    lab.want("a", 1, 0.0)
+def waits_of(lab: Lab, now: float, count: int) -> list[float]:
+    """How long after each failure relay 1 is dialled again."""
     lab.dials()
-    now, tries = 0.0, []
-    for _ in range(5):
+    waits = []
+    for _ in range(count):
         lab.connector.lost(key(1), None, now)
+        failed_at = now
         while not lab.dials():
             now += 0.25
             lab.run(now)
-        tries.append(now)
-    waits = [later - earlier for earlier, later in zip([0.0, *tries], tries, strict=False)]
-    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0]
-    assert lab.connector.is_failing(key(1), now)
-    lab.connector.connected(up(1), now)
-    assert not lab.connector.is_failing(key(1), now)
+        waits.append(now - failed_at)
+    return waits
+
+
+def test_failed_dials_are_repeated_ever_more_rarely() -> None:
+    lab = Lab()
+    lab.connector.connected(up(2), 0.0)
+    lab.want("a", 1, 0.0)
+    assert waits_of(lab, 0.0, 8) == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert lab.connector.is_failing(key(1), 100.0)
+    lab.connector.connected(up(1), 100.0)
+    assert not lab.connector.is_failing(key(1), 100.0)
+
+
+def test_who_has_no_relay_at_all_tries_more_often_but_not_for_ever() -> None:
+    lab = Lab()
+    lab.connector.connected(up(2, is_relay=False), 0.0)
+    lab.want("a", 1, 0.0)
+    assert waits_of(lab, 0.0, 5) == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert waits_of(lab, 599.75, 2) == [3.0, 30.0]
+
+
+def test_the_first_relay_that_is_there_again_has_the_others_tried_at_once() -> None:
+    lab = Lab()
+    for index in range(4):
+        lab.want("a", index, 0.0)
+    for index in range(3):
+        lab.connector.lost(key(index), None, 1.0)
+    lab.connector.lost(key(3), 20.0, 1.0)
+    lab.run(1.5)
+    for index in range(3):
+        lab.connector.lost(key(index), None, 1.6)
+    lab.dials()
+    lab.connector.connected(up(0), 1.7)
+    lab.run(1.7)
+    assert lab.dials() == 2  # who refused wants to be left alone
+    lab.connector.lost(key(1), None, 1.8)
+    lab.connector.connected(up(2), 1.9)
+    lab.run(1.9)
+    assert lab.dials() == 0
 
 
 def test_a_remote_s_wish_to_be_tried_later_is_kept() -> None:
