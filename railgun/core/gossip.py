@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from railgun.core.budgets import TokenBucket
 from railgun.core.directory import Directory
+from railgun.core.directory_catch_up import DirectoryCatchUp
 from railgun.core.reconciliation import answer_ids, answer_ranges, answer_request, open_comparison, push_frames
 from railgun.crypto.records import SignedRecord
 from railgun.errors import MalformedInput, PeerError, RefusalCode
@@ -98,6 +99,7 @@ class Gossip:
         self._calm_rounds = 0
         """Comparisons of a client in a row that found nothing: it compares ever less often."""
         self._compared_version = -1
+        self._catch_up = DirectoryCatchUp()
 
     # --- events ---------------------------------------------------------------------------
 
@@ -120,6 +122,7 @@ class Gossip:
     def peer_disconnected(self, peer: PeerKey) -> None:
         """A link is gone."""
         self._peers.pop(peer, None)
+        self._catch_up.gone(peer)
 
     def views_differ(self, peer: PeerKey, now: float) -> GossipOutcome:
         """The peer named other seats than we do: compare at once, though not more than once a second."""
@@ -205,6 +208,9 @@ class Gossip:
         self._found_difference(now)
         if isinstance(frame, DirectoryRanges):
             state.opened_digest = None
+            if not self._is_relay and self._catch_up.must_wait(peer, frame, directory.hashes, now):
+                state.recheck_at = now + RECHECK_SECONDS
+                return
             answers = answer_ranges(directory.hashes, frame)
         elif isinstance(frame, DirectoryIds):
             state.opened_digest = None
@@ -237,6 +243,7 @@ class Gossip:
         finally:  # what stood before a bad record is good, and others should hear of it
             if outcome.learnt and not self._is_relay:
                 state.recheck_at = now + RECHECK_SECONDS
+                self._catch_up.learnt(peer, len(outcome.learnt), now)
             fresh = [record for record in outcome.learnt if record.instant >= wall - AD_FORWARD_SECONDS]
             self._push([record for record in fresh if state.forwards.take(1, now)], peer, outcome)
         if future is not None:

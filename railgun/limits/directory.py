@@ -26,6 +26,13 @@ DIRECTORY_IDS_PER_RANGE_MAX: Final = 32
 DIRECTORY_IDS_PER_FRAME_MAX: Final = 512
 DIRECTORY_PUSH_BYTES_MAX: Final = 131_072
 """Records pushed in answer to one frame; what is left is compared again, so that the peer sets the pace."""
+DIRECTORY_CATCH_UP_RECORDS_MIN: Final = 256
+"""A client that lacks so many takes them from one relay and asks others afterwards: from two at once it would take each
+record twice."""
+DIRECTORY_CATCH_UP_PAUSE_SECONDS: Final = 3.0
+"""Without a new record from that relay the others are asked."""
+DIRECTORY_CATCH_UP_SECONDS_MAX: Final = 30.0
+"""One relay alone must not keep a client in the dark: after this the others are asked in any case."""
 GOSSIP_SECONDS: Final = 10.0
 GOSSIP_CALM_SECONDS_MAX: Final = 150.0
 """A client that finds nothing new compares ever less often, down to this, and at least four times an epoch: an ad
