@@ -43,7 +43,11 @@ export function signAd(key: SigningKey, fields: Omit<Ad, "is" | "nodeKey" | "sig
  * Raises MalformedInput: not canonical, out of bounds, or (BAD_SIGNATURE) not signed by whom it names.
  */
 export function verifyRecord(encoded: Uint8Array): SignedRecord {
-  const record = decodeRecord(encoded);
+  return verifyDecoded(decodeRecord(encoded), encoded);
+}
+
+/** Check the signatures of `record`, which was decoded from `encoded`. Raises MalformedInput (BAD_SIGNATURE). */
+export function verifyDecoded(record: DirectoryRecord, encoded: Uint8Array): SignedRecord {
   if (!isAuthentic(record)) throw new MalformedInput("not signed by whom it names", RefusalCode.BAD_SIGNATURE);
   return { record, encoded, hash: contentHash(encoded) };
 }
