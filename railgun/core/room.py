@@ -213,6 +213,7 @@ class MemberRoom:
             ("files", self.files.next_due()),
             ("gaps", self.gaps.next_due(now, wall)),
             ("name", self._name_due_at(state, now, wall)),
+        self._doubts.stragglers.named(len(state.generations), now)
             ("stragglers", self._doubts.stragglers.next_due()),
         ):
             if at is not None:
@@ -257,7 +258,7 @@ class MemberRoom:
                 due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
                 return RoomOutcome(requests=due)
             case "stragglers":
-                return self._ask_stragglers(state, start, now)
+                return self._ask_stragglers(state, start, now, wall)
             case "prekey":
                 return self.prekeys.tell(now, wall)
             case _:
@@ -311,11 +312,9 @@ class MemberRoom:
         outcome.requests += [self._catch_up.request(self.roster, me, keys) for keys in listening]
         return outcome
 
-    def _ask_stragglers(self, state: RosterState, start: int, now: float) -> RoomOutcome:
-        heard = self._doubts.stragglers.due(now)
-        generation = None if heard is None else self._telling.generation_of(heard, state)
-        keys = None if generation is None else self.generations.keys(generation, start)
-        if keys is None or state.member(self.tools.me.device) is None:
+    def _ask_stragglers(self, state: RosterState, start: int, now: float, wall: float) -> RoomOutcome:
+        due = self._doubts.stragglers.due(now, self.tools.network.epoch_seconds)
+        if state.member(self.tools.me.device) is None or self._telling.sending(state, wall) is None:
             return RoomOutcome()
         return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys)])
 

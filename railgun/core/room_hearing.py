@@ -161,8 +161,8 @@ class RoomHearing:
                 return RoomOutcome()
             case RosterRequest():
                 self._catch_up.asked(body, keys, self._telling.roster, state, self._telling.tools.me, now)
-                if body.digest == self._telling.roster.digest():
-                    self._stragglers.asked(keys, now)
+                if body.digest == self._telling.roster.digest() and self._telling.is_behind(keys, state, wall):
+                    self._stragglers.asked(keys, now, self._telling.tools.network.epoch_seconds)
                 return RoomOutcome()
             case AnswerChunk():
                 return self._caught_up(body, keys, wall)

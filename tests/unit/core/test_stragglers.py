@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import pytest
 
+from railgun.core.room_notifications import RemovedFromRoom
 from railgun.core.room_port import TagPurpose
-from railgun.core.stragglers import Stragglers
+from railgun.core.stragglers import Due, Stragglers
 from railgun.crypto.epoch import derive_epoch_keys
 from railgun.crypto.sealing import open_parsed
 from railgun.errors import CryptoError
-from railgun.limits import ROSTER_ASK_DOUBT_SECONDS, STRAGGLERS_FIRST_SECONDS, STRAGGLERS_TURN_SECONDS
+from railgun.limits import (
+    ROSTER_ASK_DOUBT_SECONDS,
+    STRAGGLERS_FIRST_SECONDS,
+    STRAGGLERS_LOOK_TURN_SECONDS,
+    STRAGGLERS_TURN_SECONDS,
+)
 from railgun.types import EnvelopeKind, RoomId
 from railgun.wire.envelope import parse_envelope
+from railgun.wire.roster import AddEntry
 from railgun.wire.sealed import SEALED_BODIES, RosterRequest, SealedBody
 from tests.support import rosters as r
 from tests.support.virtual_rooms import CALM, NETWORK, Node, Weather, World
 
-ANNA, BERT, CARA, DORA = (r.Device(name) for name in ("anna", "bert", "cara", "dora"))
+ANNA, BERT, CARA, DORA, EMIL = (r.Device(name) for name in ("anna", "bert", "cara", "dora", "emil"))
 HEALED_SECONDS = 30.0
 
 
@@ -29,6 +36,31 @@ class Deaf(Weather):
 
     def arrival(self, node: str, place: int, now: float) -> float:
         return float("inf") if node == self.node else now  # type: ignore[attr-defined]
+
+
+class Apart(Weather):
+    """These nodes hear each other, and so do all the others."""
+
+    def __init__(self, world: World, some: tuple[str, ...]) -> None:
+        super().__init__(0)
+        object.__setattr__(self, "world", world)
+        object.__setattr__(self, "some", some)
+
+    def arrival(self, node: str, place: int, now: float) -> float:
+        world: World = self.world  # type: ignore[attr-defined]
+        some: tuple[str, ...] = self.some  # type: ignore[attr-defined]
+        return now if (node in some) == (world.publishing in some) else float("inf")
+
+
+def make_admin(world: World, room: RoomId, admin: Node, device: r.Device) -> None:
+    member = admin.member(room)
+    assert member is not None
+    own, now = admin.device.key, int(world.wall)
+    outcome = member.file(
+        lambda number, previous: AddEntry(room, own, number, previous, now, device.key, device.certificate, True, None),
+        world.wall,
+    )
+    admin.apply(member, outcome)
 
 
 def room_of(world: World, *devices: r.Device) -> tuple[RoomId, list[Node]]:
@@ -166,8 +198,41 @@ def test_nobody_is_asked_while_all_send_under_one_generation() -> None:
     place = len(world.envelopes)
     for node in (anna, bert, cara):
         node.say(room, f"{node.device.name} goes on")
-    world.pass_time(60)
+    world.pass_time(ROSTER_ASK_DOUBT_SECONDS - 15)
     assert not [body for body in sealed_since(world, anna, room, place) if isinstance(body, RosterRequest)]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_two_owners_who_removed_each_other_apart_end_in_one_room(silent: bool) -> None:
+    """Each half has a generation of its own, and hears nothing of the other's: both still listen to the one before."""
+    world = World()
+    room, (anna, bert, cara, dora, emil) = room_of(world, ANNA, BERT, CARA, DORA, EMIL)
+    for device in (BERT, CARA):
+        make_admin(world, room, anna, device)
+    world.pass_time(30)
+    world.weather = Apart(world, ("anna", "bert", "dora"))
+    remove(world, room, bert, cara)
+    remove(world, room, cara, bert)
+    world.pass_time(20)
+    world.weather = CALM
+    for _ in range(8):
+        if not silent:
+            dora.say(room, "dora goes on")
+            emil.say(room, "emil goes on")
+        world.pass_time(30)
+    winner, loser = (bert, cara) if BERT.key < CARA.key else (cara, bert)  # both were made admins by anna
+    assert len(digests(room, anna, winner, dora, emil)) == 1
+    there = anna.member(room)
+    assert there is not None
+    assert there.state(world.wall).removed == (loser.device.key,)
+    assert RemovedFromRoom(room) in loser.told
+    assert RemovedFromRoom(room) not in winner.told
+    emil.say(room, "to all")
+    dora.say(room, "to all as well")
+    world.pass_time(20)
+    assert "to all" in dora.read.values()
+    assert "to all as well" in emil.read.values()
+    assert not {"to all", "to all as well"} & set(loser.read.values())
 
 
 def test_it_is_asked_after_a_turn_and_at_most_once_a_minute() -> None:
@@ -180,12 +245,35 @@ def test_it_is_asked_after_a_turn_and_at_most_once_a_minute() -> None:
     at = stragglers.next_due()
     assert at is not None
     assert 0 <= at - 100.0 - STRAGGLERS_FIRST_SECONDS <= STRAGGLERS_TURN_SECONDS
-    assert stragglers.due(at - 0.1) is None
-    assert stragglers.due(at) == old
-    assert stragglers.due(at) is None
+    assert stragglers.due(at - 0.1, 600.0).heard is None
+    assert stragglers.due(at, 600.0) == Due(old, all_older=False)
+    assert stragglers.due(at, 600.0) == Due(None, all_older=False)
     assert not stragglers.may_ask(at + ROSTER_ASK_DOUBT_SECONDS - 1)
     stragglers.spoke(old, at + ROSTER_ASK_DOUBT_SECONDS)
-    stragglers.asked(new, at + ROSTER_ASK_DOUBT_SECONDS)
+    stragglers.asked(new, at + ROSTER_ASK_DOUBT_SECONDS, 600.0)
     assert stragglers.next_due() is not None
-    stragglers.asked(old, at + ROSTER_ASK_DOUBT_SECONDS)
+    stragglers.asked(old, at + ROSTER_ASK_DOUBT_SECONDS, 600.0)
     assert stragglers.next_due() is None
+
+
+def test_older_generations_are_looked_at_ever_more_seldom_down_to_once_an_epoch() -> None:
+    stragglers = Stragglers(ANNA.key)
+    stragglers.named(1, 0.0)
+    assert stragglers.next_due() is None  # there is no older one
+    stragglers.named(2, 0.0)
+    asked, last = [], 0.0
+    for _ in range(6):
+        at = stragglers.next_due()
+        assert at is not None
+        assert not stragglers.due(at - 0.1, 600.0).all_older
+        assert stragglers.due(at, 600.0).all_older
+        asked.append(at - last)
+        last = at
+    for between, seconds in zip(asked, (60, 120, 240, 480, 600, 600), strict=True):
+        assert seconds <= between <= seconds + STRAGGLERS_LOOK_TURN_SECONDS
+    old = derive_epoch_keys(bytes(32), 1, 600)
+    stragglers.named(3, last)
+    stragglers.asked(old, last + 59.0, 600.0)  # another did it
+    later = stragglers.next_due()
+    assert later is not None
+    assert later >= last + 59.0 + 120.0
