@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from railgun.core.cover import CoverOptions
     from railgun.core.reputation import BlacklistedRelay
+    from railgun.core.room_refusals import RoomRefusals
     from railgun.errors import (
         ConfigurationError,
         DiscoveryError,
@@ -70,6 +71,7 @@ __all__ = [
     "Receipt",
     "RelayContact",
     "Room",
+    "RoomRefusals",
     "RoomStatusView",
     "ServiceMode",
     "SettingsView",
@@ -98,6 +100,7 @@ _HOMES = {
     "BlacklistedRelay": "railgun.core.reputation",
     "CoverView": "railgun.runtime.status",
     "PeerStatus": "railgun.runtime.status",
+    "RoomRefusals": "railgun.core.room_refusals",
     "RoomStatusView": "railgun.runtime.status",
     "TraversalServers": "railgun.runtime.traversal",
     "NetworkKind": "railgun.network",

@@ -24,6 +24,22 @@ _MODES = {
     None: "waiting: no room is served by anybody now",
 }
 
+_REFUSED = {
+    "devices_out": "messages of devices that are out",
+    "bundles_forged": "forged key bundles",
+    "roster_entries": "entries of rosters",
+    "session_keys": "session keys that are not their author's",
+    "messages": "malformed messages",
+    "requests": "requests that are forged or no member's",
+    "roster_forks": "forks of rosters",
+    "records_poisoned": "poisoned records",
+    "records_malformed": "malformed records",
+    "contacts_forged": "forged contacts",
+    "servers_unfit": "servers that cannot be asked",
+    "frames_malformed": "malformed frames",
+    "envelopes_unopenable": "envelopes that do not open",
+}
+
 
 def add(subparsers: Any) -> None:
     """Describe the command to the parser."""
@@ -69,6 +85,7 @@ def run(context: Context) -> int:
         f"relays   {found['relays_linked']} linked of {found['relays_known']} known",
         f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
         f"dht      {found['dht']['asks']} asked of relays{_refused(found['dht'])}",
+        *refused_words(found["refused"]),
         *_server_words(found["servers"]),
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
@@ -83,6 +100,12 @@ def run(context: Context) -> int:
     return Exit.KEPT
 
 
+def refused_words(refused: dict[str, int]) -> list[str]:
+    """What was refused, by kind; nothing while nothing was."""
+    counts = [f"{count} {_REFUSED[kind]}" for kind, count in refused.items() if count]
+    return [f"refused  {', '.join(counts)}"] if counts else []
+
+
 def _server_words(servers: dict[str, list[str]]) -> list[str]:
     """Nothing where nobody has named any."""
     named = [f"{kind.upper()} {', '.join(addresses)}" for kind, addresses in servers.items() if addresses]
@@ -92,9 +115,10 @@ def _server_words(servers: dict[str, list[str]]) -> list[str]:
 def _out_words(rooms: list[dict[str, Any]]) -> list[str]:
     """A line for each room in which somebody who is out went on to speak."""
     return [
-        f"{room['refused']} messages refused in {one_line(str(room['name']))}: by devices that were removed or revoked"
+        f"{room['refused']['devices_out']} messages refused in {one_line(str(room['name']))}: by devices that were "
+        "removed or revoked"
         for room in rooms
-        if room["refused"]
+        if room["refused"]["devices_out"]
     ]
 
 

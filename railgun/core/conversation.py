@@ -200,6 +200,8 @@ class Conversation:
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self.refused_keys = 0
         """Session keys that a member brought and that were none, or somebody else's."""
+        self.refused_contents = 0
+        """Messages that were read and say nothing that a member may say, since this was made."""
         self.refused_out = 0
         """Messages by devices that were removed or revoked and go on."""
 
@@ -354,6 +356,7 @@ class Conversation:
         try:
             content = decode_content(decrypted.plaintext)
         except MalformedInput as error:
+            self.refused_contents += 1
             return Received(ReceiveOutcome.REFUSED, writes=(seen,), detail=error.detail)
         if isinstance(content, PartContent):
             return self._part(decrypted, name, content, body, hint, seen, wall)
@@ -376,8 +379,10 @@ class Conversation:
         try:
             content = decode_content(whole.data)
         except MalformedInput as error:
+            self.refused_contents += 1
             return Received(ReceiveOutcome.REFUSED, writes=(seen, *writes), detail=error.detail)
         if isinstance(content, PartContent):
+            self.refused_contents += 1
             return Received(ReceiveOutcome.REFUSED, writes=(seen, *writes), detail="a part within parts")
         row = MessageRow(decrypted.author, int(wall), whole.data, whole.megolm, hint)
         return self._deliver(whole.message_id, row, content, [seen, *writes], wall)

@@ -23,6 +23,7 @@ from railgun.core.room_hearing import RoomHearing
 from railgun.core.room_keys import cover_plan, member_plans
 from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_prekeys import PrekeyTelling
+from railgun.core.room_refusals import RoomRefusals
 from railgun.core.room_telling import RoomTelling, RoomTools
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import Roster
@@ -186,6 +187,11 @@ class MemberRoom:
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
         return self._hearing.envelope_opened(plan, inner, now, wall)
+
+    @property
+    def refused(self) -> RoomRefusals:
+        """What was refused of the others since this machine was made."""
+        return self._hearing.refused
 
     def served(self, keys: EpochKeys, now: float, wall: float) -> None:
         """See `Room`."""

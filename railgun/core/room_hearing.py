@@ -16,6 +16,7 @@ from railgun.core.room_gaps import RoomGaps
 from railgun.core.room_notifications import MessageReceived
 from railgun.core.room_port import RoomOutcome, TagPlan, TagPurpose
 from railgun.core.room_prekeys import PrekeyTelling
+from railgun.core.room_refusals import ForgedBundle, RoomRefusals
 from railgun.core.room_telling import RoomTelling
 from railgun.core.room_upkeep import GenerationUpkeep
 from railgun.core.roster import InsertOutcome
@@ -73,6 +74,7 @@ class RoomHearing:
         self._gaps = gaps
         self._stragglers = doubts.stragglers
         self.fragments = FragmentAssembly(telling.roster.room)
+        self._refused_requests = 0
 
     def envelope_opened(self, plan: TagPlan, inner: Inner, now: float, wall: float) -> RoomOutcome:
         """See `Room`. What a member did wrong is dropped here; seats are not to blame for it."""
@@ -95,13 +97,29 @@ class RoomHearing:
         except UnknownAuthor:
             self._doubts.arose(now)
             return RoomOutcome()
+        except ForgedBundle:  # the roster counts these
+            return RoomOutcome()
         except PeerError:
+            self._refused_requests += 1
             return RoomOutcome()
         except CryptoError:
             if inner.kind is EnvelopeKind.SEALED and plan.purpose is TagPurpose.ROOM:
                 self._prekeys.sealed_for_another(now)
             return RoomOutcome()
         return RoomOutcome()
+
+    @property
+    def refused(self) -> RoomRefusals:
+        """What was refused of the room, by kind."""
+        roster, conversation = self._telling.roster.refused, self._telling.conversation
+        return RoomRefusals(
+            devices_out=conversation.refused_out,
+            bundles_forged=roster.bundles,
+            roster_entries=roster.entries,
+            session_keys=conversation.refused_keys,
+            messages=conversation.refused_contents,
+            requests=self._refused_requests,
+        )
 
     def _heard_under(self, keys: EpochKeys, hint: bytes, received: Received, now: float, wall: float) -> None:
         """Where the author of a group envelope listens, as far as it matters."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from railgun.core.persistence import Write
+from railgun.core.room_refusals import ForgedBundle, RosterRefusals
 from railgun.core.roster_entries import (
     DeviceBundle,
     StoredEntry,
@@ -24,7 +25,7 @@ from railgun.core.roster_entries import (
 )
 from railgun.core.roster_state import Resolved, RosterState, resolve, settings_on
 from railgun.crypto.hashing import keyed_hash
-from railgun.errors import MalformedInput, NotMember, PeerError, RefusalCode, UsageError
+from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, UsageError
 from railgun.limits import (
     ROOM_DEVICES_MAX,
     ROSTER_ENTRIES_MAX,
@@ -86,6 +87,7 @@ class Roster:
         self._prekeys: dict[DeviceKey, PrekeyRecord] = {}
         self._resolved: Resolved | None = None
         self._admins_seen: frozenset[DeviceKey] = frozenset()
+        self.refused = RosterRefusals()
 
     @staticmethod
     def load(room: RoomId, rows: Iterable[tuple[bytes, bytes]]) -> Roster:
@@ -117,7 +119,13 @@ class Roster:
         Raises:
             MalformedInput, PeerError, CryptoError: not an entry, or a signature is wrong.
         """
-        return self._insert_opened(open_entry(data))
+        try:
+            result = self._insert_opened(open_entry(data))
+        except (PeerError, CryptoError):
+            self.refused.entries += 1
+            raise
+        self.refused.entries += result.outcome is InsertOutcome.REFUSED
+        return result
 
     def insert_all(self, entries: Iterable[bytes]) -> tuple[InsertResult, ...]:
         """File many; raises as `insert`, with those before the bad one filed."""
@@ -255,7 +263,8 @@ class Roster:
         if full and self._resolve().state.member(record.device) is None:
             return ()
         if not prekey_is_genuine(record):
-            raise PeerError(RefusalCode.BAD_SIGNATURE, "prekey", penalty_points=10)
+            self.refused.bundles += 1
+            raise ForgedBundle
         self._prekeys[record.device] = record
         return (Write(TABLE, self.room + _PREKEY_KEY + record.device, PREKEYS.encode(record)),)
 

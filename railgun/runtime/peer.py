@@ -36,6 +36,7 @@ from railgun.runtime.peer_records import PeerRecords
 from railgun.runtime.peer_rooms import PeerRooms
 from railgun.runtime.peer_state import PeerState
 from railgun.runtime.profile import Profile, ProfileKind, open_profile
+from railgun.runtime.refusals import peer_refusals
 from railgun.runtime.remembered import (
     REMEMBER_SECONDS,
     RememberedRelay,
@@ -321,6 +322,12 @@ class Peer:
         wall = self.shared.wall()
         servers = self.shared.traversal.servers(wall)
         return member_status(self.machine, self.identity.device_key, self.network, self._rooms.shown(), wall, servers)
+
+    def refusals(self) -> dict[str, int]:
+        """What this peer refused, by kind: in its rooms, of the DHT, from relays. All but ``roster_forks`` since it
+        started."""
+        rooms = [(view.refused, len(view.forked)) for view in self.status().rooms]
+        return peer_refusals(self.machine, self.shared.dht, self.records, self.shared.traversal, rooms)
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
         """Until ``condition()`` holds, looked at after every notification; False after ``timeout`` seconds.

@@ -238,6 +238,7 @@ class PeerService:
             "relays_known": status.relays_known,
             "relays_linked": status.relays_linked,
             "clock_correction_seconds": round(status.clock_correction_seconds, 3),
+            "refused": self._peer.refusals(),
             "dht": member_dht_status(self._peer.shared.dht),
             "servers": {
                 "stun": [str(address) for address in status.servers.stun],
@@ -253,7 +254,7 @@ class PeerService:
                     "epoch_ends_in_seconds": round(room.epoch_ends_in_seconds, 1),
                     "seats": [seat.hex() for seat in room.seats],
                     "attached": [seat.hex() for seat in room.attached],
-                    "refused": room.refused,
+                    "refused": dataclasses.asdict(room.refused),
                     "forked": [device.hex() for device in room.forked],
                     "mode": room.mode,
                     "cover": dataclasses.asdict(room.cover),

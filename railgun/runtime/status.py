@@ -6,11 +6,12 @@ Owns: the shapes, and filling them from a client's machine. Must not know: how t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from railgun.core.client import ClientMachine
 from railgun.core.reputation import BlacklistedRelay
 from railgun.core.room import MemberRoom
+from railgun.core.room_refusals import RoomRefusals
 from railgun.core.tag_client import TagClient
 from railgun.crypto.epoch import epoch_start
 from railgun.network import NetworkParameters
@@ -56,7 +57,7 @@ class RoomStatusView:
         cover: what is done to hide when this peer speaks.
         settings: what the room's admins have set, as it holds today; None while the room is being joined.
         next_settings: other settings that hold from a later day, if there are any.
-        refused: messages of devices that are out of the room and went on to speak, since this peer started.
+        refused: what was refused of the others here, by kind, since this peer started.
         forked: devices that signed several entries of the roster under one number, ascending: their keys are copied, or
             they cheat. Of each number one entry counts, the same at everyone.
     """
@@ -74,7 +75,7 @@ class RoomStatusView:
     cover: CoverView
     settings: SettingsView | None
     next_settings: SettingsView | None
-    refused: int = 0
+    refused: RoomRefusals = field(default_factory=RoomRefusals)
     forked: tuple[DeviceKey, ...] = ()
 
 
@@ -135,7 +136,7 @@ def member_status(
                 cover=_cover(machine, room_id, wall),
                 settings=None if state is None else holding(state, int(wall) // SECONDS_PER_DAY),
                 next_settings=None if state is None else coming(state, int(wall) // SECONDS_PER_DAY),
-                refused=room.conversation.refused_out if isinstance(room, MemberRoom) else 0,
+                refused=room.refused if isinstance(room, MemberRoom) else RoomRefusals(),
                 forked=() if state is None else tuple(sorted({fork.author for fork in state.forks})),
             )
         )

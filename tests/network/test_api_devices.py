@@ -9,6 +9,7 @@ import pytest
 
 from railgun import NotMember, Peer, Room, UsageError
 from railgun.cli.status import fork_words
+from railgun.core.room_refusals import RoomRefusals
 from railgun.core.roster import InsertOutcome, InsertResult
 from railgun.core.roster_entries import sign_entry
 from railgun.runtime.identity import load_root
@@ -151,7 +152,8 @@ async def test_what_a_revoked_device_goes_on_to_say_is_refused_and_counted(tmp_p
         sent = await hers.send("I am still here")
         assert sent.receipts >= 2
         assert await anna.wait_until(lambda: all(one.conversation.refused_out == 1 for one in machines), WAIT_SECONDS)
-        assert [view.refused for view in anna.status().rooms] == [1]
+        assert [view.refused for view in anna.status().rooms] == [RoomRefusals(devices_out=1)]
+        assert anna.refusals()["devices_out"] == 1
         await here.send("not for the phone")
         await hears(there, "not for the phone")
         assert [message.text for message in here.history()] == ["while I may", "not for the phone"]
