@@ -213,13 +213,13 @@ class MemberRoom:
         """See `Room`."""
         state = self.state(wall)
         found = self._upkeep.deadlines(state, self._telling.start(wall), now)
+        self._doubts.stragglers.named(len(state.generations), now)
         for name, at in (
             ("keys", self.conversation.next_key_request_at()),
             ("lobby", self._host.next_due()),
             ("files", self.files.next_due()),
             ("gaps", self.gaps.next_due(now, wall)),
             ("name", self._name_due_at(state, now, wall)),
-        self._doubts.stragglers.named(len(state.generations), now)
             ("stragglers", self._doubts.stragglers.next_due()),
         ):
             if at is not None:
@@ -322,7 +322,12 @@ class MemberRoom:
         due = self._doubts.stragglers.due(now, self.tools.network.epoch_seconds)
         if state.member(self.tools.me.device) is None or self._telling.sending(state, wall) is None:
             return RoomOutcome()
-        return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys)])
+        listening = self.generations.listening(state, start)
+        older = [keys for keys in listening if self._telling.is_behind(keys, state, wall)]
+        if not due.all_older:
+            heard = None if due.heard is None else self._telling.generation_of(due.heard, state)
+            older = [keys for keys in older if heard is not None and keys == self.generations.keys(heard, start)]
+        return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys) for keys in older])
 
     def _admit(self, admissions: list[Admission], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()

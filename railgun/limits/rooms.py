@@ -61,8 +61,11 @@ ROSTER_ASK_VOID_TIMES: Final = 3
 ROSTER_ASK_DOUBT_SECONDS: Final = 60.0
 """After a question, before a doubt gives rise to another."""
 STRAGGLERS_FIRST_SECONDS: Final = 3.0
-"""After somebody spoke under an older generation, before it is asked for its roster: it may just hear of the newer one."""
+"""After somebody spoke under an older generation, before it is asked for its roster: word may be on its way."""
 STRAGGLERS_TURN_SECONDS: Final = 4.0
 """Within so long after that one of those who heard it asks."""
+STRAGGLERS_LOOK_TURN_SECONDS: Final = 60.0
+"""Within so long one member asks under older generations: first a minute after there is a newer one, then ever more
+seldom, down to once an epoch."""
 LOBBY_LINGER_SECONDS: Final = 1_800
 """How long members keep a spent invite's lobby open: the last one in may have missed its answer."""
