@@ -60,6 +60,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """``who`` is not there from ``at`` to ``until`` (virtual seconds; None: does not come back)."""
+
+    who: str
+    at: float
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """``members`` are in the room once all have come; of these ``removed`` are out at the end."""
 
@@ -69,6 +78,13 @@ class Scenario:
     subjects: tuple[str, ...]
     faults: tuple[Fault, ...] = ()
     seed: int = 1
+    network: NetworkParameters = NETWORK
+    away: tuple[Absence, ...] = ()
+
+    @property
+    def ends_at(self) -> float:
+        """Virtual second from which on nothing begins any more."""
+        return max([*(step.at for step in self.steps), *(absence.until or 0.0 for absence in self.away)])
 
     @property
     def removed(self) -> frozenset[str]:
@@ -142,7 +158,7 @@ class Life:
         self._certificate = person.certificate
         dice = random.Random(f"{run.scenario.seed} {person.name} {len(run.lives[person.name])}")
         self.client = build_client(
-            network=NETWORK,
+            network=run.scenario.network,
             bootstrap=run.contacts[:2],
             entropy=person.tools.entropy,
             chooser=dice,
@@ -176,8 +192,7 @@ class Life:
 
     @property
     def room(self) -> MemberRoom | None:
-        found = next(iter(self.client.rooms.values()), None)
-        return found if isinstance(found, MemberRoom) else None
+        return next((room for room in self.client.rooms.values() if isinstance(room, MemberRoom)), None)
 
 
 @dataclass

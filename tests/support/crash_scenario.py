@@ -24,7 +24,7 @@ from railgun.core.generations import Generations, first_generation
 from railgun.core.joining import JoiningRoom
 from railgun.core.outgoing_files import OutgoingState
 from railgun.core.room import MemberRoom
-from railgun.core.room_notifications import MessagePrepared, MessageReceipted, MessageReceived
+from railgun.core.room_notifications import FileChanged, MessagePrepared, MessageReceipted, MessageReceived
 from railgun.core.room_port import RoomOutcome
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.core.roster import create_roster
@@ -47,6 +47,7 @@ from railgun.wire.frames import Publish
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.pairwise import PAIRWISE_BODIES
 from railgun.wire.roster import Cover, CreateEntry, RoomSettings
+from tests.support.crash_devices import DeviceStory
 from tests.support.crash_judging import LAST_WORDS, Judge
 from tests.support.crash_members import (
     AGAIN_SECONDS,
@@ -55,7 +56,6 @@ from tests.support.crash_members import (
     FILE_NAME,
     INVITE_SECONDS,
     LIMIT_SECONDS,
-    NETWORK,
     RELAYS,
     SOON_SECONDS,
     UNITS_A_PIECE,
@@ -66,7 +66,7 @@ from tests.support.crash_members import (
     Scenario,
     Step,
 )
-from tests.support.joining_world import Person, make_person
+from tests.support.joining_world import Person, make_person, root_of
 from tests.support.plain_rooms import SeededEntropy
 from tests.support.virtual_rooms import MemoryStore
 
@@ -82,6 +82,7 @@ class CrashRun:
         self.violations = self._judge.found
         self.link: Invite | None = None
         self.views: dict[int, frozenset[str]] = {}
+        self.ids: dict[int, MessageId] = {}
         self.lives: dict[str, list[Life]] = defaultdict(list)
         self.apps = {name: App(self, name) for name in scenario.members}
         self.left: dict[bytes, bytes] = {}
@@ -99,9 +100,12 @@ class CrashRun:
         self.contacts = tuple(_contact(scenario.seed, index) for index in range(RELAYS))
         self.people: dict[str, Person] = {}
         for name in scenario.members:
-            person = make_person(name, scenario.seed, NETWORK)
+            person = make_person(name, scenario.seed, scenario.network)
             tools = replace(person.tools, sessions=RecordingSessions(_seed_of("sessions", scenario.seed, name)))
             self.people[name] = replace(person, tools=tools)
+        linked = next((step for step in scenario.steps if step.what == "link" and step.whom), None)
+        root = None if linked is None else root_of(linked.who, scenario.seed)
+        self.devices = None if linked is None or root is None else DeviceStory(self, linked.who, linked.whom, root)
         self.device_names = {person.tools.me.device: name for name, person in self.people.items()}
         self.disk = None if directory is None else Disk(directory, SeededEntropy(b"nonces of the disk"))
         self._runner = asyncio.Runner()
@@ -119,7 +123,7 @@ class CrashRun:
                 lambda _, seed=seed, contact=contact, entropy=entropy: build_relay(  # type: ignore[misc]
                     seed=seed,
                     contact=contact,
-                    network=NETWORK,
+                    network=self.scenario.network,
                     bootstrap=self.contacts[:2],
                     entropy=entropy,
                     chooser=random.Random(seed),
@@ -130,6 +134,10 @@ class CrashRun:
             self.world.add_node(name, PeerKey(key), False, self._factory(name))
         for number, step in enumerate(self.scenario.steps):
             self.world.act(step.at, lambda number=number, step=step: self._begin(number, step))  # type: ignore[misc]
+        for absence in self.scenario.away:
+            self.world.act(absence.at, lambda name=absence.who: self._leaves(name))  # type: ignore[misc]
+            if absence.until is not None:
+                self.world.act(absence.until, lambda name=absence.who: self._back(name))  # type: ignore[misc]
         for fault in self.scenario.faults:
             self.world.act(fault.at_seconds, lambda fault=fault: fault.apply(self.world))  # type: ignore[misc]
 
@@ -153,16 +161,22 @@ class CrashRun:
     def _died(self) -> None:
         if self.disk is not None and self.subject in self.apps:
             self.disk.killed()
-        self.world.act(self.world.now + DOWN_SECONDS, self._back)
+        self.world.act(self.world.now + DOWN_SECONDS, lambda: self._back(self.subject))
 
-    def _back(self) -> None:
-        self.world.restart(self.subject)
-        if self.subject in self.apps:
-            app = self.apps[self.subject]
+    def _leaves(self, name: str) -> None:
+        self.world.crash(name)
+        if self.disk is not None and name == self.subject:
+            self.disk.killed()
+
+    def _back(self, name: str) -> None:
+        self.world.restart(name)
+        if name in self.apps:
+            app = self.apps[name]
             app.died()
+            self._offer_again(app)
             self.world.act(self.world.now + SOON_SECONDS, lambda: self.world.application(lambda: self._read(app)))
             for number in list(app.wants):
-                self._later(number, app, SOON_SECONDS)
+                self.later(number, app, SOON_SECONDS)
 
     # --- what its application does --------------------------------------------------------------
 
@@ -171,7 +185,7 @@ class CrashRun:
         app.wants[number] = step
         self._try(number, app)
 
-    def _later(self, number: int, app: App, seconds: float = AGAIN_SECONDS) -> None:
+    def later(self, number: int, app: App, seconds: float = AGAIN_SECONDS) -> None:
         life = len(self.lives[app.name])
 
         def again() -> None:
@@ -187,14 +201,14 @@ class CrashRun:
         step = app.wants[number]
         self.world.application(lambda: getattr(self, f"_{step.what}")(number, step, app, life))
 
-    def _do(self, app: App, life: Life, act: Callable[[float], Sequence[Effect]]) -> None:
+    def do(self, app: App, act: Callable[[float], Sequence[Effect]]) -> None:
         """A call of the application that ends once its effects are carried out. Raises Crashed."""
         self.world.carry_out(app.name, act(self.world.now))
 
-    def _apply(self, app: App, life: Life, room: Any, outcome: RoomOutcome) -> None:
-        self._do(app, life, lambda now: life.client.apply(room, outcome, now))
+    def apply(self, app: App, life: Life, room: Any, outcome: RoomOutcome) -> None:
+        self.do(app, lambda now: life.client.apply(room, outcome, now))
 
-    def _sure(self, number: int, app: App) -> None:
+    def sure(self, number: int, app: App) -> None:
         app.wants.pop(number, None)
 
     def wall(self, life: Life) -> float:
@@ -214,42 +228,45 @@ class CrashRun:
             row = room_write(roster.room, RoomRow(RoomStatus.MEMBER, wall, ""))
             outcome = RoomOutcome([*writes, *generations.adopt(made), row])
             room = MemberRoom(tools, roster, generations)
-            self._do(app, life, lambda now: [*life.client.add_room(room, now), *life.client.apply(room, outcome, now)])
-        self._sure(number, app)
+            self.do(app, lambda now: [*life.client.add_room(room, now), *life.client.apply(room, outcome, now)])
+        self.sure(number, app)
 
     def _invite(self, number: int, step: Step, app: App, life: Life) -> None:
         room = life.room
         if room is None:
-            self._later(number, app)
+            self.later(number, app)
             return
         wall = self.wall(life)
         made, outcome = room.invite(len(self.scenario.members), int(wall) + INVITE_SECONDS, wall)
-        self._apply(app, life, room, outcome)
-        self.link = Invite(network_id(NETWORK), room.room_id, made.seed, self.contacts[:1])
-        self._sure(number, app)
+        self.apply(app, life, room, outcome)
+        self.link = Invite(network_id(self.scenario.network), room.room_id, made.seed, self.contacts[:1])
+        self.sure(number, app)
 
     def _join(self, number: int, step: Step, app: App, life: Life) -> None:
         if life.room is not None:
-            self._sure(number, app)
+            self.sure(number, app)
             return
         if self.link is not None and not life.client.rooms:
             link = self.link
             room = JoiningRoom(life.tools, link, self.people[app.name].certificate)
             row = room_write(link.room, RoomRow(RoomStatus.JOINING, int(self.wall(life)), format_invite(link)))
-            self._do(
+            self.do(
                 app,
-                life,
                 lambda now: [
                     *life.client.add_room(room, now),
                     *life.client.apply(room, RoomOutcome([row]), now),
                 ],
             )
-        self._later(number, app)
+        self.later(number, app)
+
+    def _link(self, number: int, step: Step, app: App, life: Life) -> None:
+        if self.devices is not None:
+            self.devices.step(number, app, life)
 
     def _say(self, number: int, step: Step, app: App, life: Life) -> None:
         room = life.room
         if room is None or (step.number < LAST_WORDS and not self._are_all_in(room, life)):
-            self._later(number, app)
+            self.later(number, app)
             return
         text = f"{step.number} ".ljust(step.text_bytes, "x")
         app.owes.pop(step.number, None)
@@ -257,9 +274,9 @@ class CrashRun:
             outcome = room.send(TextContent(text), step.number, self.wall(life), step.size, str(step.number).encode())
         except (NotMember, UsageError):
             if app.name in self.scenario.removed:
-                self._sure(number, app)
+                self.sure(number, app)
             return
-        self._apply(app, life, room, outcome)
+        self.apply(app, life, room, outcome)
 
     def _are_all_in(self, room: MemberRoom, life: Life) -> bool:
         """Everybody has come, or was here and is out."""
@@ -269,25 +286,25 @@ class CrashRun:
     def _remove(self, number: int, step: Step, app: App, life: Life) -> None:
         room = life.room
         if room is None or not self._are_all_in(room, life):
-            self._later(number, app)
+            self.later(number, app)
             return
         device = self.people[step.whom].tools.me.device
         if device in room.state(self.wall(life)).devices:
-            self._apply(app, life, room, room.remove([device], self.wall(life)))
-        self._sure(number, app)
+            self.apply(app, life, room, room.remove([device], self.wall(life)))
+        self.sure(number, app)
 
     def _offer(self, number: int, step: Step, app: App, life: Life) -> None:
         """As `railgun.runtime.peer_files`: offered, then piece after piece; what the disk says goes on."""
         room = life.room
         if room is None or not self._are_all_in(room, life):
-            self._later(number, app)
+            self.later(number, app)
             return
         if not any(file.name == FILE_NAME for file in room.files.outgoing.all()):
             content = FileOfferContent(
                 FILE_NAME, "image/png", FILE_BYTES, hashlib.blake2b(self.file, digest_size=32).digest()
             )
             _, outcome = room.files.offer(content, b"/picture.png", 1, 0, self.wall(life))
-            self._apply(app, life, room, outcome)
+            self.apply(app, life, room, outcome)
         outgoing = room.files.outgoing.all()[0]
         if app.piece is None and outgoing.state is OutgoingState.LEAVING:
             piece = room.files.outgoing.next_piece(outgoing, UNITS_A_PIECE)
@@ -297,11 +314,18 @@ class CrashRun:
                 token = LAST_WORDS * LAST_WORDS + piece.first
                 app.piece = (outgoing.file, piece)
                 part = FilePartContent(outgoing.file, piece.first, data)
-                self._apply(app, life, room, room.send(part, token, self.wall(life)))
+                self.apply(app, life, room, room.send(part, token, self.wall(life)))
         if outgoing.state is OutgoingState.SENT:
-            self._sure(number, app)
+            self.sure(number, app)
         else:
-            self._later(number, app, 0.1)
+            self.later(number, app, 0.1)
+
+    def _offer_again(self, app: App) -> None:
+        """Whoever lacks pieces has asked for them, or a life ended before they had all left."""
+        for number, step in enumerate(self.scenario.steps):
+            if step.what == "offer" and step.who == app.name and number not in app.wants and step.at < self.world.now:
+                app.wants[number] = step
+                self.later(number, app, SOON_SECONDS)
 
     def _piece_went(self, app: App) -> None:
         life = app.life
@@ -312,7 +336,7 @@ class CrashRun:
         app.piece = None
         if outgoing is not None and outgoing.state is OutgoingState.LEAVING:
             writes = life.room.files.outgoing.piece_left(outgoing, piece)
-            self._apply(app, life, life.room, RoomOutcome(writes))
+            self.apply(app, life, life.room, RoomOutcome(writes))
 
     # --- what machines tell ---------------------------------------------------------------------
 
@@ -320,18 +344,23 @@ class CrashRun:
         app, life = self.apps.get(name), len(self.lives[name])
         if app is None:
             return
+        if self.devices is not None:
+            self.devices.notified(app, notification, lambda act: self._soon(app, life, act))
         match notification:
             case MessageReceived(_, message) if isinstance(message.content, TextContent):
                 if name == self.subject and self.disk is not None:
                     self._soon(app, life, lambda: self._read(app))
                 else:
                     app.taken[message.content.text.strip("x")] += 1
-            case MessagePrepared(_, token, _, parts):
+            case MessagePrepared(_, token, message_id, parts):
+                self.ids[token] = message_id
                 app.owes[token] = set(parts)
                 if app.life is not None and app.life.room is not None:
                     devices = app.life.room.state(self.wall(app.life)).devices
                     view = frozenset(self.device_names[device] for device in devices)
                     self.views[token] = self.views.get(token, view) & view
+            case FileChanged():
+                self._offer_again(app)
             case MessageReceipted(_, part, _, _, majority, _) if majority:
                 self._receipted(app, life, part)
 
@@ -355,7 +384,7 @@ class CrashRun:
                     self._soon(app, life, lambda: self._piece_went(app))
                 for number, step in list(app.wants.items()):
                     if step.what == "say" and step.number == token:
-                        self._sure(number, app)
+                        self.sure(number, app)
 
     def _read(self, app: App) -> None:
         """The application's own loop: `async for message in room.messages()`, as far as there is anything."""
@@ -402,17 +431,24 @@ class CrashRun:
 
     def go(self) -> list[str]:
         """Carry the scenario out; returns what was broken, as text."""
-        with closing(self._runner):
-            try:
-                self._start()
-                self._run_until_rest(self.scenario.steps[-1].at)
-                if not self.violations:
-                    self._last_words()
-                self._judge.all()
-            finally:
-                if self.disk is not None:
-                    self.disk.close()
+        with closing(self):
+            self._start()
+            self._run_until_rest(self.scenario.ends_at)
+            if not self.violations:
+                self._last_words()
+            self._judge.all()
         return self.violations
+
+    def live_until(self, second: float) -> None:
+        """Carry the scenario out up to this virtual second, in place of `go`; `close` afterwards."""
+        self._start()
+        self.world.run(second)
+
+    def close(self) -> None:
+        """Release the disk and the reader's loop."""
+        self._runner.close()
+        if self.disk is not None:
+            self.disk.close()
 
     def _run_until_rest(self, at_least: float) -> None:
         self.world.run(max(at_least, self.world.now))

@@ -70,4 +70,16 @@ GAPS = Scenario(
     ),
 )
 """Somebody is cut off for longer than seats keep anything, and asks the others for what it lacks."""
-SCENARIOS = {scenario.name: scenario for scenario in (JOIN, SIZES, REMOVAL, FILE, ROTATION, GAPS)}
+DEVICES = Scenario(
+    "devices",
+    (*TWO, "phone"),
+    (
+        *coming(TWO),
+        Step(3.0, "bert", "link", whom="phone"),
+        Step(3.1, "phone", "link"),
+        *saying((*TWO, "phone"), 1, 4.5, 0.2, [SMALL] * 3),
+    ),
+    ("bert", "phone"),
+)
+"""Somebody links a second device, and it gets the room."""
+SCENARIOS = {scenario.name: scenario for scenario in (JOIN, SIZES, REMOVAL, FILE, ROTATION, GAPS, DEVICES)}

@@ -19,7 +19,7 @@ from railgun.core.room_port import RoomOutcome
 from railgun.core.roster import create_roster
 from railgun.core.roster_entries import sign_prekey
 from railgun.crypto.deterministic_sessions import DeterministicSessions
-from railgun.crypto.identity import device_identity, issue_certificate, root_identity
+from railgun.crypto.identity import RootIdentity, device_identity, issue_certificate, root_identity
 from railgun.crypto.signing import PUBLIC_KEY_BYTES, signing_key_of
 from railgun.network import NetworkKind, NetworkParameters
 from railgun.sim.network_model import NetworkModel
@@ -60,6 +60,14 @@ def make_person(name: str, seed: int, network: NetworkParameters) -> Person:
     record = sign_prekey(secret, me.device, time, device.prekey, account.fallback_key)
     tools = RoomTools(me, network, sessions, entropy, pickle_key, record)
     return Person(name, tools, CERTIFICATES.encode(certificate))
+
+
+def root_of(name: str, seed: int) -> RootIdentity:
+    """Who `make_person` has certified the device with."""
+    entropy = SeededEntropy(_seed_of("person", seed, name))
+    for _ in range(4):
+        entropy.random_bytes(32)
+    return root_identity(entropy.random_bytes(32))
 
 
 class JoiningWorld:

@@ -43,6 +43,8 @@ promised to outlive fewer deaths than that."""
 SOON_SECONDS: Final = 6.0
 """While nothing strikes, a message is acknowledged within this, whatever liars do."""
 OUTAGE_SECONDS_MAX: Final = 10.0
+AWAY_SECONDS_MAX: Final = 30.0
+"""A member may be away for so long, or half of the talk: longer than seats keep what it misses; others bring it."""
 COMING_BACK_SECONDS: Final = 2.0
 """What it takes a member to be attached again."""
 EPOCHS_SECONDS: Final = (10, 10, 12, 15, 15, 20, 20, 30, 45, 60)
@@ -135,6 +137,8 @@ class SwarmPlan:
     late: dict[str, float] = field(default_factory=dict)
     """Relays that join while the rooms talk, and when."""
     kinds: set[str] = field(default_factory=set)
+    away_seconds_max: float = OUTAGE_SECONDS_MAX
+    """How long a member may be away."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -144,16 +148,11 @@ class SwarmPlan:
     def member_names(self) -> list[str]:
         return [f"member-{index}" for index in range(MEMBERS)]
 
-    @property
-    def away_seconds_max(self) -> float:
-        """How long a member may be away: what it misses it has from the seats, which forget an epoch after the overlap.
-        (Once members bring each other what they missed, this bound can go.)"""
-        return min(OUTAGE_SECONDS_MAX, max(0.5, 1.5 * self.network.overlap_seconds - COMING_BACK_SECONDS))
-
     def is_calm(self, at_seconds: float) -> bool:
         """Whether nothing strikes then or has struck so lately that somebody may not have recovered. Liars go on lying,
         but honest seats alone are a majority."""
         struck = [fault.at_seconds for fault in self.faults] + [pause.at_seconds for pause in self.pauses]
+        struck += [pause.at_seconds + max(0.0, pause.seconds - OUTAGE_SECONDS_MAX) for pause in self.pauses]
         first, last = at_seconds - OUTAGE_SECONDS_MAX - RECOVERY_SECONDS, at_seconds + SOON_SECONDS
         seats = min(self.committee_size, self.relays)
         has_majority = seats - len(self.liars) > seats // 2
@@ -180,7 +179,12 @@ def draw_plan(seed: int, options: SwarmOptions) -> SwarmPlan:
         committee_size=size,
         wall_base_seconds=_wall_base(dice, talk_seconds),
         talk_until_seconds=SETTLED_SECONDS + talk_seconds,
+        away_seconds_max=min(AWAY_SECONDS_MAX, talk_seconds / 2),
     )
+    if options.break_name is not None:
+        # A bug may be that seats lose something: what members would bring each other shall not be all that shows.
+        kept_seconds = 1.5 * overlap - COMING_BACK_SECONDS
+        plan.away_seconds_max = min(OUTAGE_SECONDS_MAX, max(0.5, kept_seconds))
     # Dice of their own for each part: a change of one must not redraw the others of every seed that is known.
     _draw_network(plan, random.Random(f"railgun swarm network {seed}"))
     _draw_clocks(plan, random.Random(f"railgun swarm clocks {seed}"))
@@ -266,10 +270,11 @@ def _draw_outages(plan: SwarmPlan, dice: random.Random) -> None:
             plan.faults.append(Slow(at_seconds=at, nodes=(name,), service_seconds=seconds))
             plan.faults.append(Slow(at_seconds=at + 2 + 8 * dice.random(), nodes=(name,), service_seconds=0.0))
     relay_slots = _slots(plan, dice)
+    longest = max(OUTAGE_SECONDS_MAX, plan.away_seconds_max)
     if _strikes(plan, dice, "member_crash"):
         for name in dice.sample(plan.member_names, dice.randint(2, 5)):
             down = plan.away_seconds_max * dice.choice((0.05, 0.3, 1.0))
-            _crash(plan, dice, name, _when(plan, dice, OUTAGE_SECONDS_MAX), down)
+            _crash(plan, dice, name, _when(plan, dice, longest), down)
     if _may_lose_relays(plan) and _strikes(plan, dice, "relay_crash"):
         for _ in range(min(len(relay_slots), dice.randint(1, 3))):
             down = 0.1 + dice.random() * (OUTAGE_SECONDS_MAX - 0.1)
@@ -278,7 +283,7 @@ def _draw_outages(plan: SwarmPlan, dice: random.Random) -> None:
         for _ in range(dice.randint(1, 2)):
             is_relay = bool(relay_slots) and dice.random() < 0.5
             name = dice.choice(plan.relay_names if is_relay else plan.member_names)
-            at = relay_slots.pop() if is_relay else _when(plan, dice, OUTAGE_SECONDS_MAX)
+            at = relay_slots.pop() if is_relay else _when(plan, dice, longest)
             most = OUTAGE_SECONDS_MAX if is_relay else plan.away_seconds_max
             plan.pauses.append(Pause(at, name, (0.05 + 0.95 * dice.random()) * most))
     for kind, one_way in (("partition", False), ("one_way_partition", True)):
@@ -312,7 +317,8 @@ def _partition(plan: SwarmPlan, dice: random.Random, at: float, *, one_way: bool
     names = [*plan.relay_names, *plan.member_names]
     dice.shuffle(names)
     cut = dice.choice((1, 2, len(names) // 3, len(names) // 2))
-    seconds = plan.away_seconds_max * dice.choice((0.1, 0.3, 1.0)) * (0.5 + 0.5 * dice.random())
+    most = min(OUTAGE_SECONDS_MAX, plan.away_seconds_max)
+    seconds = most * dice.choice((0.1, 0.3, 1.0)) * (0.5 + 0.5 * dice.random())
     groups = (tuple(sorted(names[:cut])), tuple(sorted(names[cut:])))
     name = f"cut at {at:.1f} s"
     plan.faults.append(Partition(at_seconds=at, groups=groups, name=name, one_way=one_way))
