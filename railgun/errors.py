@@ -13,7 +13,8 @@
     ├── LinkError
     │   ├── ClosedLocally     we closed it
     │   ├── ClosedByPeer      the remote closed it and said so
-    │   └── LinkLost          it went silent, or never opened
+    │   ├── LinkLost          it went silent, or never opened
+    │   └── RendezvousRefusal a rendezvous server said no, and why
     ├── DiscoveryError        no relay could be found or reached
     └── StoreError            the disk, or what was found on it
         └── WrongPassphrase
@@ -116,6 +117,19 @@ class ClosedByPeer(LinkError):
 
 class LinkLost(LinkError):
     """The link went silent or never opened within its deadline."""
+
+
+class RendezvousRefusal(LinkError):
+    """A rendezvous server said no. ``reason`` is the code's name in lower case (spec: signaling, refusals).
+
+    ``retry_after_seconds`` None: asking again changes nothing.
+    """
+
+    def __init__(self, reason: str, retry_after_seconds: int | None = None) -> None:
+        wait = "" if retry_after_seconds is None else f", retry after {retry_after_seconds} s"
+        super().__init__(f"refused by the rendezvous server: {reason.replace('_', ' ')}{wait}")
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class DiscoveryError(RailGunError):

@@ -1,4 +1,4 @@
-"""Rewrites constraints.txt: names and versions of all that `railgun[dev,soak]` needs, as installed here.
+"""Rewrites constraints.txt: all that `railgun[dev,soak]` and `railgun-signaling` need, as installed here.
 
 Owns: the file's form (sorted, ``name==version``, nothing else). Must not know: where packages come from.
 """
@@ -11,13 +11,17 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 HEADER = "# The tested set, names and versions only: made by `make constraints` once the tests have passed.\n"
+OURS = ("railgun", "railgun-signaling")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def needed() -> dict[str, str]:
     """Name to installed version of everything that the project requires, directly or not."""
     found: dict[str, str] = {}
-    waiting: list[tuple[Distribution, frozenset[str]]] = [(distribution("railgun"), frozenset({"dev", "soak"}))]
+    waiting: list[tuple[Distribution, frozenset[str]]] = [
+        (distribution("railgun"), frozenset({"dev", "soak"})),
+        (distribution("railgun-signaling"), frozenset()),
+    ]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         package, extras = waiting.pop()
@@ -25,7 +29,7 @@ def needed() -> dict[str, str]:
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
-        if name != "railgun":
+        if name not in OURS:
             found[name] = package.version
         for line in package.requires or ():
             requirement = Requirement(line)

@@ -16,6 +16,7 @@ from railgun.limits.files import *
 from railgun.limits.keys import *
 from railgun.limits.links import *
 from railgun.limits.messages import *
+from railgun.limits.rendezvous import *
 from railgun.limits.rooms import *
 from railgun.limits.storage import *
 from railgun.limits.tags import *
