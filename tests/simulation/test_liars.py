@@ -70,3 +70,9 @@ def test_four_of_five_seats_that_lie_stop_nothing_and_blame_nobody(lies: tuple[s
     assert any(liars) if shows else not any(liars), points
     latencies = sorted(result.latencies_seconds)
     assert latencies[int(0.99 * len(latencies))] < 15.0
+    # A member that starts anew remembers whom not to trust.
+    for name in run.plan.member_names:
+        run.world.restart(name)
+    run.world.run(run.world.now)
+    remembered = held_against(run)
+    assert all(abs(remembered[name] - held) <= 1 for name, held in points.items()), (remembered, points)
