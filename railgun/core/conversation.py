@@ -40,6 +40,7 @@ from railgun.limits import (
     KEY_REQUEST_AGAIN_SECONDS,
     KEY_REQUEST_FIRST_SECONDS,
     KEY_REQUEST_ITEMS_MAX,
+    KEY_REQUEST_PACE_SECONDS,
     KEY_REQUEST_TIMES_MAX,
     KEY_REQUESTS_MAX,
     MESSAGE_PARENTS_MAX,
@@ -198,6 +199,7 @@ class Conversation:
         """Those of them that are our own."""
         self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
+        self._ask_not_before = 0.0
         self.refused_keys = 0
         """Session keys that a member brought and that were none, or somebody else's."""
         self.refused_contents = 0
@@ -447,7 +449,8 @@ class Conversation:
         """Monotonic second at which `key_requests_due` has something to say."""
         asked = [asked.at for asked in self._asked.values()]
         broken_at = self.sessions.pairwise.next_broken_at()
-        return min(asked if broken_at is None else [*asked, broken_at], default=None)
+        at = min(asked if broken_at is None else [*asked, broken_at], default=None)
+        return None if at is None else max(at, self._ask_not_before)
 
     def key_requests_due(
         self, now: float, wall: float, record: PrekeyRecord | None
@@ -459,6 +462,8 @@ class Conversation:
         """
         writes: list[Write] = []
         hints: list[bytes] = []
+        if now < self._ask_not_before:
+            return writes, None, frozenset()
         under: set[GenerationId] = set()
         is_known = True
         for hint, asked in list(self._asked.items()):
@@ -474,6 +479,8 @@ class Conversation:
                 is_known = is_known and bool(asked.under)
         senders = self.sessions.pairwise.broken_due(now)
         request = self.sessions.request(hints, senders, record, wall) if hints or senders else None
+        if request is not None:
+            self._ask_not_before = now + KEY_REQUEST_PACE_SECONDS
         return writes, request, frozenset(under) if is_known and not senders else None
 
     def waits_for(self, hint: bytes) -> bool:

@@ -67,6 +67,9 @@ SESSIONS_SHARED_MAX: Final = 64
 KEY_REQUEST_FIRST_SECONDS: Final = 1.0
 """A key usually travels just before its first message; only then is it asked for."""
 KEY_REQUEST_AGAIN_SECONDS: Final = 15.0
+KEY_REQUEST_PACE_SECONDS: Final = 1.0
+"""Between two requests, whatever they ask for: who has a room's header keys can name sessions that nobody knows as fast
+as it likes, and everybody would ask for each."""
 KEY_REQUEST_TIMES_MAX: Final = 8
 KEY_ANSWER_AGAIN_SECONDS: Final = 10.0
 """One device is not sent one session's key more often than this, however often it asks."""

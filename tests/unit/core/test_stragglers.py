@@ -8,7 +8,8 @@ from railgun.core.room_notifications import RemovedFromRoom
 from railgun.core.room_port import TagPurpose
 from railgun.core.stragglers import Due, Stragglers
 from railgun.crypto.epoch import derive_epoch_keys
-from railgun.crypto.sealing import open_parsed
+from railgun.crypto.hashing import content_hash
+from railgun.crypto.sealing import open_parsed, seal_envelope
 from railgun.errors import CryptoError
 from railgun.limits import (
     ROSTER_ASK_DOUBT_SECONDS,
@@ -16,10 +17,10 @@ from railgun.limits import (
     STRAGGLERS_LOOK_TURN_SECONDS,
     STRAGGLERS_TURN_SECONDS,
 )
-from railgun.types import EnvelopeKind, RoomId
+from railgun.types import EnvelopeKind, RoomId, SizeClass
 from railgun.wire.envelope import parse_envelope
 from railgun.wire.roster import AddEntry
-from railgun.wire.sealed import SEALED_BODIES, RosterRequest, SealedBody
+from railgun.wire.sealed import SEALED_BODIES, KeyRequest, RosterRequest, SealedBody
 from tests.support import rosters as r
 from tests.support.virtual_rooms import CALM, NETWORK, Node, Weather, World
 
@@ -277,3 +278,26 @@ def test_older_generations_are_looked_at_ever_more_seldom_down_to_once_an_epoch(
     later = stragglers.next_due()
     assert later is not None
     assert later >= last + 59.0 + 120.0
+
+
+def test_who_was_removed_cannot_make_the_others_ask_as_fast_as_it_speaks() -> None:
+    """Its sessions are known to nobody: each envelope of its would have everybody ask for a key."""
+    world = World()
+    room, (anna, bert, _, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    there = dora.member(room)
+    assert there is not None
+    start = there.epoch_start(world.wall)
+    keys = there.generations.listening(there.state(world.wall), start)[0]
+    dora.rooms.clear()
+    remove(world, room, anna, dora)
+    world.pass_time(10)
+    place = len(world.envelopes)
+    for number in range(100):
+        body = b"session %d" % number
+        hint = content_hash(body)[:8]
+        nonce = number.to_bytes(12, "big")
+        world.envelopes.append(seal_envelope(keys, EnvelopeKind.GROUP, hint, body, SizeClass.SMALL, nonce))
+        world.pass_time(0.1)
+    asked = [body for body in sealed_since(world, bert, room, place) if isinstance(body, KeyRequest)]
+    of_bert = [body for body in asked if body.author == BERT.key]
+    assert 5 <= len(of_bert) <= 2 * (10 + 1)  # under two generations
