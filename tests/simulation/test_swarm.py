@@ -96,8 +96,17 @@ def test_a_timeline_tells_who_said_what_and_what_went_wrong() -> None:
     stream = io.StringIO()
     result = trace_one(1, NO_OPTIONS, stream)
     text = stream.getvalue()
-    for words in ("lies: ", "says 17\n", "gets 17 of member-", "hold 17\n", "fault       Crash(", "RemovedFromRoom"):
+    for words in (
+        "lies: ",
+        "says 17\n",
+        "gets 17 of member-",
+        "hold 17\n",
+        "fault       Crash(",
+        "RemovedFromRoom",
+        "is attached for the epoch at ",
+    ):
         assert words in text, words
+    assert "\\x" not in text, "keys have names"
     assert result.trace_digest == run_one(1, NO_OPTIONS).trace_digest, "watching changes nothing"
 
 

@@ -309,11 +309,23 @@ class SwarmRun:
                         self._tell(name, f"is told that {receipts} of {of} hold {acknowledged}")
             case RemovedFromRoom():
                 self._tell(name, "knows that it is out")
-            case CommitteeJoined() | EpochOpened():
-                if self._timeline is not None:
-                    self._tell(name, repr(notification)[:120])
+            case CommitteeJoined(_, _, start, seats):
+                self._tell(name, f"is attached for the epoch at {self._seconds_of(start)} to {self._names(seats)}")
+            case EpochOpened(_, start, seats):
+                self._tell(
+                    name, f"speaks in the epoch at {self._seconds_of(start)}, whose seats are {self._names(seats)}"
+                )
             case _:
                 pass
+
+    def _names(self, seats: Sequence[NodeKey]) -> str:
+        """Relays as the timeline calls them."""
+        nodes = self.world.nodes_by_key
+        return ", ".join(nodes[PeerKey(key)].name if PeerKey(key) in nodes else "nobody" for key in seats)
+
+    def _seconds_of(self, start: int) -> str:
+        """A Unix second as the timeline counts, by an exact clock."""
+        return f"{start - self.plan.wall_base_seconds:.0f} s"
 
     def _tell(self, who: str, what: str) -> None:
         if self._timeline is not None:

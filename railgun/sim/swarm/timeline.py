@@ -11,6 +11,7 @@ DULL: Final = frozenset({
     "Pulse", "Pulse received", "SetTimer", "TimerFired", "TurnEnded", "ClockRead", "Digest", "Digest received",
     "DirectoryRanges", "DirectoryRanges received", "DirectoryIds", "DirectoryIds received", "SeatExchange",
     "SeatExchange received", "MessagePrepared", "MessageReceived", "MessageReceipted",
+    "CommitteeJoined", "EpochOpened",
 })  # fmt: skip
 """Kinds of record that are too many to read, or that the scenario tells in better words."""
 
