@@ -33,6 +33,8 @@ SAMPLED = (
     ("rotation", "bert"),
     ("gaps", "cara"),
     ("gaps", "bert"),
+    ("devices", "bert"),
+    ("devices", "phone"),
 )
 
 
