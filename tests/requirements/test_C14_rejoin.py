@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from railgun import Room
 from railgun.ports import Write
 from railgun.runtime.identity import create_member_profile
 from railgun.runtime.peer import open_peer
@@ -26,24 +27,35 @@ JOIN_SECONDS = 3.0
 async def test_c14_newcomers_and_old_ones_come_in_without_the_first_two(tmp_path: Path) -> None:
     async with many_relays(RELAYS) as net:
         profile = tmp_path / "old"
-        create_member_profile(profile, net.entropy, net.clock, name="old")
+        for name in ("old", "friend"):
+            create_member_profile(tmp_path / name, net.entropy, net.clock, name=name)
         first, second = net.relays[:DEAD]
-        async with await open_peer(profile, network=net.network, bootstrap=[first.contact, second.contact]) as old:
-            assert await old.wait_until(lambda: old.status().relays_known == RELAYS, 20.0)
-        for relay in (first, second):
-            await net.die(relay)
-        await _an_old_member(net, profile)
+        contacts = [first.contact, second.contact]
+        async with await open_peer(tmp_path / "friend", network=net.network, bootstrap=contacts) as friend:
+            here = await friend.create_room("ops")
+            async with await open_peer(profile, network=net.network, bootstrap=contacts) as old:
+                await old.join(here.invite())
+                assert await old.wait_until(lambda: old.status().relays_known == RELAYS, 20.0)
+            for relay in (first, second):
+                await net.die(relay)
+            await _an_old_member(net, profile, here)
         await _a_new_member(net, tmp_path / "new")
         await _a_new_relay(net)
 
 
-async def _an_old_member(net: ManyRelays, profile: Path) -> None:
-    """It is given nobody: it knows whom it remembers."""
-    async with await open_peer(profile, network=net.network) as old:
+async def _an_old_member(net: ManyRelays, profile: Path, elsewhere: Room) -> None:
+    """It is given nobody: it knows whom it remembers. Its first word reaches a friend in time, by relays that live."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with await open_peer(profile, network=net.network) as old, asyncio.timeout_at(began + JOIN_SECONDS):
+        sending = asyncio.create_task(old.room("ops").send("still here"))
         assert await old.wait_until(lambda: old.status().relays_linked > 0, JOIN_SECONDS)
-        room = await old.create_room("again")
-        sent = await room.send("still here")
-        assert sent.receipts * 2 > sent.of
+        async for message in elsewhere.messages():
+            if message.text == "still here":
+                break
+        assert loop.time() - began < JOIN_SECONDS
+        sent = await sending
+    assert sent.receipts * 2 > sent.of
 
 
 async def _a_new_member(net: ManyRelays, profile: Path) -> None:
