@@ -122,7 +122,7 @@ def _add_scale(group: Any) -> None:
         help="the networks' sizes, 20 to 20000, ascending",
     )
     parser.add_argument(
-        "--rooms", type=whole_number(1, 1_000_000), default=6_000, help="rooms of 20 members, over an hour"
+        "--rooms", type=whole_number(1, 1_000_000), default=12_000, help="rooms of 20 members, over an hour"
     )
     parser.add_argument("--committee", type=whole_number(3, 7), default=5, help="seats of a committee, 3 to 7")
     parser.add_argument("--seed", type=whole_number(0, SEED_MAX), default=1, help="equal seeds draw equal networks")
