@@ -27,11 +27,12 @@ from railgun.sim.faults import Fault
 from railgun.storage.sqlite_store import SqliteStore
 from railgun.types import SizeClass
 from railgun.wire.file_content import UnitRange
+from railgun.wire.roster import Cover
+from tests.support.joining_world import Person
+from tests.support.plain_rooms import SeededEntropy
 
 if TYPE_CHECKING:
     from tests.support.crash_scenario import CrashRun
-from tests.support.joining_world import Person
-from tests.support.plain_rooms import SeededEntropy
 
 NETWORK = NetworkParameters(name="crashes", kind=NetworkKind.LAN, epoch_seconds=10, overlap_seconds=2)
 RELAYS = 3
@@ -79,6 +80,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     seed: int = 1
     network: NetworkParameters = NETWORK
+    cover: Cover = Cover.OFF
     away: tuple[Absence, ...] = ()
 
     @property

@@ -46,7 +46,7 @@ from railgun.wire.file_content import FILE_UNIT_BYTES, FilePartContent
 from railgun.wire.frames import Publish
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.pairwise import PAIRWISE_BODIES
-from railgun.wire.roster import Cover, CreateEntry, RoomSettings
+from railgun.wire.roster import CreateEntry, RoomSettings
 from tests.support.crash_devices import DeviceStory
 from tests.support.crash_judging import LAST_WORDS, Judge
 from tests.support.crash_members import (
@@ -101,7 +101,8 @@ class CrashRun:
         self.people: dict[str, Person] = {}
         for name in scenario.members:
             person = make_person(name, scenario.seed, scenario.network)
-            tools = replace(person.tools, sessions=RecordingSessions(_seed_of("sessions", scenario.seed, name)))
+            sessions = RecordingSessions(_seed_of("sessions", scenario.seed, name))
+            tools = replace(person.tools, sessions=sessions, name=name)
             self.people[name] = replace(person, tools=tools)
         linked = next((step for step in scenario.steps if step.what == "link" and step.whom), None)
         root = None if linked is None else root_of(linked.who, scenario.seed)
@@ -219,7 +220,7 @@ class CrashRun:
             tools, me = life.tools, life.tools.me
             wall = int(self.wall(life))
             made = first_generation(tools.entropy, wall)
-            settings = RoomSettings(committee_size=RELAYS, cover=Cover.OFF)
+            settings = RoomSettings(committee_size=RELAYS, cover=self.scenario.cover)
             certificate = self.people[app.name].certificate
             nonce = tools.entropy.random_bytes(16)
             creation = CreateEntry(me.device, wall, certificate, "room", nonce, settings, made.named)

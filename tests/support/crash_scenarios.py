@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from railgun.sim.faults import Heal, Partition
 from railgun.types import SizeClass
+from railgun.wire.roster import Cover
 from tests.support.crash_members import RELAYS, Scenario, Step
 
 SMALL, MEDIUM, LARGE = SizeClass.SMALL, SizeClass.MEDIUM, SizeClass.LARGE
@@ -70,6 +71,14 @@ GAPS = Scenario(
     ),
 )
 """Somebody is cut off for longer than seats keep anything, and asks the others for what it lacks."""
+STRICT = Scenario(
+    "strict",
+    TWO,
+    (*coming(TWO), *saying(TWO, 1, 3.5, 0.2, [SMALL, MEDIUM]), Step(4.0, "anna", "say", 9, None, 9_000)),
+    ("anna",),
+    cover=Cover.STRICT,
+)
+"""What is said waits for its tick, and goes out in pieces of 4,096 bytes among decoys."""
 DEVICES = Scenario(
     "devices",
     (*TWO, "phone"),
@@ -82,4 +91,4 @@ DEVICES = Scenario(
     ("bert", "phone"),
 )
 """Somebody links a second device, and it gets the room."""
-SCENARIOS = {scenario.name: scenario for scenario in (JOIN, SIZES, REMOVAL, FILE, ROTATION, GAPS, DEVICES)}
+SCENARIOS = {scenario.name: scenario for scenario in (JOIN, SIZES, REMOVAL, FILE, ROTATION, GAPS, STRICT, DEVICES)}
