@@ -27,8 +27,8 @@ quick: setup lint types layers browser ## the checks of under three minutes
 bench: setup ## measure; judges latency and throughput (writes nothing)
 	@$(BIN)/python tools/bench.py $(ARGS)
 
-soak: setup ## fuzz every decoder for long (SECONDS_EACH=60), then half an hour of churn (DEMO_SECONDS=1800), and die at every point
-	RAILGUN_HYPOTHESIS_PROFILE=soak $(PYTEST) tests/property tests/fuzz --timeout 0 $(ARGS)
+soak: setup ## fuzz every decoder for long, both languages against each other (SECONDS_EACH=60), then half an hour of churn (DEMO_SECONDS=1800), and die at every point
+	RAILGUN_HYPOTHESIS_PROFILE=soak RAILGUN_DIFFERENTIAL_CASES=100000 $(PYTEST) tests/property tests/fuzz tests/interop --timeout 0 $(ARGS)
 	@$(BIN)/python tools/soak.py --seconds-each $(or $(SECONDS_EACH),60) --demo-seconds $(or $(DEMO_SECONDS),1800)
 	@$(BIN)/python tools/crash_points.py --all
 

@@ -46,13 +46,18 @@ class NodeWorker:
 
     def call(self, method: str, *given: bytes | int | bool) -> Any:
         """The answer, bytes as hexadecimal. Raises CryptoError where the module does, AssertionError for its bugs."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         spelt = [argument.hex() if isinstance(argument, bytes) else argument for argument in given]
-        self._process.stdin.write(json.dumps({"method": method, "given": spelt}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        answer = self.ask(method, spelt)
         if answer.get("refused") == "crypto":
             raise CryptoError
         assert "failed" not in answer, answer["failed"]
         return answer["answer"]
+
+    def ask(self, method: str, given: list[Any]) -> dict[str, Any]:
+        """The whole outcome: one of ``answer``, ``refused`` (a code) and ``failed`` (a bug of the module)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"method": method, "given": given}) + "\n")
+        self._process.stdin.flush()
+        outcome: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return outcome

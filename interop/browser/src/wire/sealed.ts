@@ -153,8 +153,12 @@ const ANSWER = structure("Answer", {
   secrets: DAY_SECRET_ARRAY,
 });
 export const ANSWERS = new Codec({ Answer: [1, ANSWER] } as const, ANSWER_BYTES_MAX - 128);
+/** `RemovalNotice`: to a device that is out and asks, the entries that say so; they prove themselves. */
 export const SIGNED_ANSWERS = new Codec(
   {
+    RemovalNotice: [2, structure("RemovalNotice", {
+      entries: array(bytes(1, ROSTER_ENTRY_BYTES_MAX), ROSTER_ENTRIES_MAX, 1),
+    })],
     SignedAnswer: [1, structure("SignedAnswer", { body: bytes(1, ANSWER_BYTES_MAX - 128), signature: SIGNATURE })],
   } as const,
   ANSWER_BYTES_MAX,
