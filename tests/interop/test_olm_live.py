@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -40,8 +40,8 @@ def ends(request: pytest.FixtureRequest, node: NodeSessions) -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
-@given(schedule=st.lists(ACTIONS, min_size=5, max_size=50))
+@settings(max_examples=50)
+@given(schedule=st.lists(ACTIONS, min_size=20, max_size=80))
 def test_any_schedule_ends_alike_whichever_libraries_talk(node: NodeSessions, schedule: list[Action]) -> None:
     python = VodozemacSessions()
     pairs = ((python, python), (node, python), (python, node))
@@ -144,3 +144,52 @@ def test_people_see_the_same_numbers(ends: tuple[Any, Any]) -> None:
             here.check_mac(b"other", info, there.mac(b"content", info))
     with pytest.raises(CryptoError):
         one.establish(other.public_key)
+
+
+@st.composite
+def _edits(draw: st.DrawFn) -> tuple[int, int, bytes]:
+    """Where, how many bytes go, which come."""
+    return draw(st.integers(0, 400)), draw(st.integers(0, 3)), draw(st.binary(max_size=4))
+
+
+@settings(max_examples=200)
+@given(edits=st.lists(_edits(), max_size=2), length=st.sampled_from([0, 30, 229]))
+def test_what_is_no_message_is_none_for_either(
+    node: NodeSessions, edits: list[tuple[int, int, bytes]], length: int
+) -> None:
+    python = VodozemacSessions()
+    recipient = python.olm_new_fallback(python.olm_account_new(KEY).pickle, KEY)
+    author = node.olm_account_new(KEY)
+    started = node.olm_start(author.pickle, KEY, recipient.identity_key, recipient.fallback_key)
+    first = _edited(node.olm_encrypt(started.pickle, KEY, bytes(length)).message, edits)
+    assert _outcome(lambda: python.olm_session_id(first)) == _outcome(lambda: node.olm_session_id(first))
+    found: list[tuple[bytes | None, bytes | None]] = []
+    sender = node.megolm_new(KEY)
+    message = _edited(node.megolm_encrypt(sender.pickle, KEY, bytes(length)).message, edits)
+    session_key = _edited(sender.session_key, edits)
+    for library in (python, node):
+        known = library.megolm_import(sender.session_key, KEY).pickle
+        found.append((_read_or_none(library, known, message), _imported_or_none(library, session_key)))
+    assert found[0] == found[1]
+
+
+def _read_or_none(library: Any, pickle: bytes, message: bytes) -> bytes | None:
+    return _outcome(lambda: bytes(library.megolm_decrypt(pickle, KEY, message).plaintext))
+
+
+def _imported_or_none(library: Any, session_key: bytes) -> bytes | None:
+    return _outcome(lambda: bytes(library.megolm_import(session_key, KEY).session_id))
+
+
+def _edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    for place, gone, come in edits:
+        at = place % (len(data) + 1)
+        data = data[:at] + come + data[at + gone :]
+    return data
+
+
+def _outcome(act: Callable[[], bytes]) -> bytes | None:
+    try:
+        return act()
+    except CryptoError:
+        return None

@@ -75,6 +75,8 @@ export class OlmSession {
   readonly #keys: SessionKeys;
   #sender: ActiveSender | WaitingSender;
   #chains: readonly ReceiverChain[];
+  /** The public half of the ratchet key that we speak under, once it was needed. */
+  #ratchetKey: Uint8Array | undefined;
 
   constructor(state: SessionState) {
     this.#keys = state.keys;
@@ -154,9 +156,10 @@ export class OlmSession {
   encrypt(plaintext: Uint8Array, entropy: Entropy): Encrypted {
     const sender = "chainKey" in this.#sender ? this.#sender : takeTurn(this.#sender, entropy);
     this.#sender = sender;
+    const ratchetKey = (this.#ratchetKey ??= curvePublicKey(sender.ratchetSecret));
     const messageKey = messageKeyOf(sender.chainKey);
     const message = sealMessage(messageKey, OLM_KEYS, plaintext, (ciphertext) =>
-      encodeOlmMessage(curvePublicKey(sender.ratchetSecret), sender.index, ciphertext),
+      encodeOlmMessage(ratchetKey, sender.index, ciphertext),
     );
     this.#sender = { ...sender, chainKey: chainKeyAfter(sender.chainKey), index: sender.index + 1 };
     wipe(messageKey, sender.chainKey);
@@ -192,6 +195,7 @@ export class OlmSession {
     const plaintext = chain.open(message);
     this.#chains = [...this.#chains, chain].slice(-RECEIVER_CHAINS_MAX);
     this.#sender = { rootKey, theirRatchetKey: message.ratchetKey.slice() };
+    this.#ratchetKey = undefined;
     wipe(before, ratchetSecret, spoken);
     return plaintext;
   }
