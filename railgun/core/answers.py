@@ -153,13 +153,16 @@ def answer_chunks(
     return _chunks(answerer, data, recipient, prekey, roster.room, keys)
 
 
-def removal_chunks(answerer: Answerer, recipient: DeviceKey, roster: Roster, keys: EpochKeys) -> list[SealRequest]:
-    """What shows ``recipient`` that it is out, under its last prekey and ``keys``.
+def removal_chunks(
+    answerer: Answerer, recipient: DeviceKey, roster: Roster, keys: EpochKeys, prekey: bytes | None = None
+) -> list[SealRequest]:
+    """What shows ``recipient`` that it is out, under ``keys`` and ``prekey`` (1,216 bytes), or the last that is known.
 
     Raises:
         UsageError: it is not out, or too much would have to be shown.
     """
-    prekey, entries = roster.last_prekey(recipient), removal_proof(roster, recipient)
+    entries = removal_proof(roster, recipient)
+    prekey = prekey or roster.last_prekey(recipient)
     if prekey is None or not entries or sum(map(len, entries)) > ANSWER_BYTES_MAX - PREKEYS_BYTES_MAX:
         raise UsageError("there is nothing to show to this device")
     data = SIGNED_ANSWERS.encode(RemovalNotice(entries))

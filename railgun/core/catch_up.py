@@ -92,7 +92,7 @@ class CatchUp:
 
     def _shown_out(self, notice: RemovalNotice, roster: Roster, me: OwnDevice) -> CaughtUp | None:
         """Only what puts us out is taken: whatever else it brings is for those who are in."""
-        if not is_proof(roster, notice.entries, me.device):
+        if not is_proof(roster.room, notice.entries, me.device):
             return None
         self._has_asked = False
         results = roster.insert_all(notice.entries)

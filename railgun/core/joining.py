@@ -7,10 +7,10 @@ Spec: docs/spec/rooms.md, "Lobby".
 from __future__ import annotations
 
 from railgun.core.fragments import FragmentAssembly
-from railgun.core.lobby import Joiner
+from railgun.core.lobby import Joiner, Refused
 from railgun.core.room import MemberRoom, RoomTools
 from railgun.core.room_keys import joiner_plans
-from railgun.core.room_notifications import RoomJoined, RosterChanged
+from railgun.core.room_notifications import RemovedFromRoom, RoomJoined, RosterChanged
 from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.crypto.epoch import EpochKeys, epoch_start
@@ -32,6 +32,8 @@ class JoiningRoom:
         self._fragments = FragmentAssembly(invite.room)
         self._post_at = 0.0
         self.refused_answers = 0
+        self.is_out = False
+        """Shown to be out of this room for good: it asks no more."""
 
     def use_tools(self, tools: RoomTools) -> None:
         """The same device with other prekeys; an answer under an older one still opens."""
@@ -44,7 +46,7 @@ class JoiningRoom:
 
     def tag_plans(self, start: int, wall: float) -> list[TagPlan]:
         """See `Room`."""
-        return joiner_plans(self._joiner, start)
+        return [] if self.is_out else joiner_plans(self._joiner, start)
 
     def sending_keys(self, wall: float) -> EpochKeys | None:
         """See `Room`: a joiner's requests name their keys."""
@@ -63,12 +65,15 @@ class JoiningRoom:
             if isinstance(body, Fragment):
                 whole, _ = self._fragments.add(body)  # not kept: who starts anew asks anew
                 body = None if whole is None else SEALED_BODIES.decode(whole.body)
-            joined = self._joiner.receive(body) if isinstance(body, AnswerChunk) else None
+            joined = self._joiner.receive(body) if isinstance(body, AnswerChunk) and not self.is_out else None
         except (PeerError, CryptoError):
             self.refused_answers += 1
             return RoomOutcome()
         if joined is None:
             return RoomOutcome()
+        if isinstance(joined, Refused):
+            self.is_out = True
+            return RoomOutcome(notifications=[RemovedFromRoom(self.room_id)], plan_changed=True)
         room = MemberRoom(self._tools, joined.roster, joined.generations)
         state = room.state(wall)
         row = room_write(self.room_id, RoomRow(RoomStatus.MEMBER, int(wall), ""))
@@ -95,7 +100,7 @@ class JoiningRoom:
 
     def next_deadlines(self, now: float, wall: float) -> dict[str, float]:
         """See `Room`."""
-        return {"post": max(self._post_at, now)}
+        return {} if self.is_out else {"post": max(self._post_at, now)}
 
     def due(self, name: str, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, fits_an_answer
+from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, fits_an_answer, removal_chunks
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
+from railgun.core.removal_proofs import is_proof
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_entries import StoredEntry, check_join_proof, prekey_is_genuine, sign_join_request
@@ -36,11 +37,13 @@ from railgun.limits import (
 )
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, Tag
+from railgun.wire.certificates import DeviceCertificate
 from railgun.wire.invites import Invite, format_invite
 from railgun.wire.roster import SECONDS_PER_DAY, AddEntry, InviteEntry, JoinRequest, PrekeyRecord
 from railgun.wire.sealed import (
     AnswerChunk,
     JoinPost,
+    RemovalNotice,
 )
 
 TABLE: Final = "invites"
@@ -96,6 +99,11 @@ class Joined:
     writes: tuple[Write, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Proved by the room's entries: this device is out, for good."""
+
+
 class Joiner:
     """Posts to a lobby each epoch until it is answered or given up."""
 
@@ -148,15 +156,17 @@ class Joiner:
         body = JoinPost(self.invite.room, self._me.device, self._certificate, proof, self._prekey)
         return seal_request(body, self.keys(start))
 
-    def receive(self, chunk: AnswerChunk) -> Joined | None:
+    def receive(self, chunk: AnswerChunk) -> Joined | Refused | None:
         """Take a chunk; the whole with the last one of a valid answer.
 
         Raises:
             PeerError, CryptoError, MalformedInput: the answer is not valid; others may still come.
         """
-        opened = self._answers.add(chunk, self._me)
+        opened = self._answers.add_any(chunk, self._me)
         if opened is None:
             return None
+        if isinstance(opened, RemovalNotice):
+            return Refused() if is_proof(self.invite.room, opened.entries, self._me.device) else None
         generations = Generations(self.invite.room)
         writes = generations.take_secrets(opened.secrets, opened.state, opened.author)
         if not writes:
@@ -185,6 +195,7 @@ class _Waiting:
     keys: EpochKeys
     due: float
     was_member: bool
+    is_out: bool
 
 
 class LobbyHost:
@@ -210,15 +221,27 @@ class LobbyHost:
             PeerError: it is forged, or asks for what this member may not or will not grant.
             CryptoError, MalformedInput: its certificate is none.
         """
-        check_admission(post, state, self._me.device, wall)
+        check_post(post, state)
+        is_out = post.device in state.out
+        if not is_out:
+            check_admission(post, state, self._me.device, wall)
         place = (post.device, keys.tag)
         answered = self._answered.get(place)
         if place in self._waiting or (answered is not None and post.proof.time <= answered):
             return
         was_member = state.member(post.device) is not None
-        self._waiting[place] = _Waiting(post, keys, now + turn_seconds(state, self._me.device, post), was_member)
+        due = now + turn_seconds(state, self._me.device, post)
+        self._waiting[place] = _Waiting(post, keys, due, was_member, is_out)
         if len(self._waiting) > LOBBY_JOINS_MAX:
             self._waiting.popitem(last=False)
+
+    def answered_by_another(self, device: DeviceKey, keys: EpochKeys) -> None:
+        """Somebody answers ``device`` under a lobby's ``keys``. Who holds the link can pretend that: it matters only to
+        a device that is out, and would be told so by each of us."""
+        waiting = self._waiting.get((device, keys.tag))
+        if waiting is not None and waiting.is_out:
+            del self._waiting[device, keys.tag]
+            self._note_answered((device, keys.tag), waiting.post.proof.time)
 
     def next_due(self) -> float | None:
         """Monotonic second at which `due` has something to do."""
@@ -243,17 +266,26 @@ class LobbyHost:
                     continue  # another member has let it in, and answers
                 waiting = replace(waiting, was_member=True)
             try:
-                check_admission(waiting.post, state, self._me.device, wall)
-                admission = self._admit(waiting, roster, generations, start, entropy, wall)
+                if device in state.out:
+                    answerer = Answerer(self._me, self._sessions, entropy)
+                    newest = None if waiting.post.prekey is None else waiting.post.prekey.prekey
+                    requests = removal_chunks(answerer, device, roster, waiting.keys, newest)
+                    admission = Admission(device, None, None, (), tuple(requests))
+                else:
+                    check_admission(waiting.post, state, self._me.device, wall)
+                    admission = self._admit(waiting, roster, generations, start, entropy, wall)
             except (PeerError, CryptoError, NotMember, UsageError):
                 self.declined_count += 1  # what held when it was posted holds no longer: spent, revoked, removed
                 continue
-            self._answered[place] = waiting.post.proof.time
-            self._answered.move_to_end(place)
-            if len(self._answered) > LOBBY_JOINS_MAX:
-                self._answered.popitem(last=False)
+            self._note_answered(place, waiting.post.proof.time)
             admissions.append(admission)
         return admissions
+
+    def _note_answered(self, place: tuple[DeviceKey, Tag], posted: int) -> None:
+        self._answered[place] = posted
+        self._answered.move_to_end(place)
+        if len(self._answered) > LOBBY_JOINS_MAX:
+            self._answered.popitem(last=False)
 
     def _admit(
         self,
@@ -311,12 +343,7 @@ def check_admission(post: JoinPost, state: RosterState, me: DeviceKey, wall: flo
             not for us to grant.
         CryptoError, MalformedInput: the certificate is none.
     """
-    certificate = verify_certificate(post.certificate)
-    if post.room != state.room or certificate.device_key != post.device:
-        raise PeerError(RefusalCode.BAD_PROOF, "a join post for another room or device")
-    check_join_proof(post.room, post.device, post.certificate, post.proof)
-    if post.prekey is not None and (post.prekey.device != post.device or not prekey_is_genuine(post.prekey)):
-        raise PeerError(RefusalCode.BAD_SIGNATURE, "prekey")
+    certificate = check_post(post, state)
     if post.device in state.out:
         raise PeerError(RefusalCode.BAD_PROOF, "a device that is out stays out", penalty_points=0)
     invite = next((invite for invite in state.invites if invite.invite_key == post.proof.invite_key), None)
@@ -326,6 +353,22 @@ def check_admission(post: JoinPost, state: RosterState, me: DeviceKey, wall: flo
         raise PeerError(RefusalCode.QUOTA_EXCEEDED, "the invite is spent, expired or revoked", penalty_points=0)
     if me not in (state.admins if state.settings.closed else state.devices):
         raise PeerError(RefusalCode.BUSY, "not ours to let in", penalty_points=0)
+
+
+def check_post(post: JoinPost, state: RosterState) -> DeviceCertificate:
+    """Judge a post alone, whoever asks; its certificate.
+
+    Raises:
+        PeerError: forged (BAD_SIGNATURE, BAD_PROOF), or for another room.
+        CryptoError, MalformedInput: the certificate is none.
+    """
+    certificate = verify_certificate(post.certificate)
+    if post.room != state.room or certificate.device_key != post.device:
+        raise PeerError(RefusalCode.BAD_PROOF, "a join post for another room or device")
+    check_join_proof(post.room, post.device, post.certificate, post.proof)
+    if post.prekey is not None and (post.prekey.device != post.device or not prekey_is_genuine(post.prekey)):
+        raise PeerError(RefusalCode.BAD_SIGNATURE, "prekey")
+    return certificate
 
 
 def turn_seconds(state: RosterState, me: DeviceKey, post: JoinPost) -> float:

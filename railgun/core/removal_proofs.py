@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from railgun.core.roster import Roster
 from railgun.core.roster_entries import StoredEntry
-from railgun.types import DeviceKey
+from railgun.types import DeviceKey, RoomId
 from railgun.wire.roster import AddEntry, InviteEntry, LeaveEntry, RemoveEntry, RevokeEntry
 
 
@@ -23,18 +23,18 @@ def removal_proof(roster: Roster, device: DeviceKey) -> tuple[bytes, ...]:
     for decisive in sorted(_endings(roster, device), key=lambda stored: (stored.entry.time, stored.hash)):
         needed = _resting_on(roster, decisive, device)
         proof = tuple(stored.data for stored in roster.entries() if stored.hash in needed)
-        if is_proof(roster, proof, device):
+        if is_proof(roster.room, proof, device):
             return proof
     return ()
 
 
-def is_proof(roster: Roster, entries: Iterable[bytes], device: DeviceKey) -> bool:
+def is_proof(room: RoomId, entries: Iterable[bytes], device: DeviceKey) -> bool:
     """Whether these entries, on their own, put ``device`` out of this room.
 
     Raises:
         MalformedInput, PeerError, CryptoError: one of them is no entry, or a signature is wrong.
     """
-    trial = Roster(roster.room)
+    trial = Roster(room)
     trial.insert_all(entries)
     return trial.is_known and device in trial.state(0).out
 

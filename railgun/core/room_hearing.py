@@ -140,6 +140,8 @@ class RoomHearing:
         body = SEALED_BODIES.decode(inner.body)
         if isinstance(body, Fragment):
             return self._fragment(plan, body, now, wall)
+        if isinstance(body, AnswerChunk):
+            self._host.answered_by_another(body.recipient, plan.keys)
         if isinstance(body, JoinPost):
             self._host.receive(body, plan.keys, self._telling.state(wall), now, wall)
         return RoomOutcome()

@@ -14,7 +14,7 @@ from railgun.core.generations import Generations, first_generation
 from railgun.core.joining import JoiningRoom
 from railgun.core.notifications import EpochOpened
 from railgun.core.room import MemberRoom
-from railgun.core.room_notifications import RoomJoined
+from railgun.core.room_notifications import RemovedFromRoom, RoomJoined
 from railgun.core.room_port import RoomOutcome
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.core.roster import create_roster
@@ -95,6 +95,11 @@ class PeerRooms:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(None)
             case EpochOpened(room_id, _, _) if room_id in self.epochs_seen:
+            case RemovedFromRoom(room_id) if room_id in self._joined:
+                asked = self._joined.pop(room_id)
+                if not asked.done():
+                    asked.set_exception(NotMember(f"{OUT}, and who is out stays out"))
+                    asked.exception()  # whoever waited may be gone
                 self.epochs_seen[room_id] += 1
             case _:
                 mail = self._mail.get(getattr(notification, "room_id", RoomId(b"")))
@@ -153,12 +158,16 @@ class PeerRooms:
         if waiting is None or waiting.done():
             waiting = self._joined[invite.room] = asyncio.get_running_loop().create_future()
         asking = state.machine.rooms.get(invite.room)
-        if not isinstance(asking, JoiningRoom) or asking.invite.seed != invite.seed:
+        if not isinstance(asking, JoiningRoom) or asking.invite.seed != invite.seed or asking.is_out:
             self.ask_for(invite, link)
         try:
             async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation
                 await asyncio.shield(waiting)
         except TimeoutError:
+        except NotMember:
+            if invite.room in state.machine.rooms:
+                await self.leave(invite.room)  # it would ask again after each start
+            raise
             raise DiscoveryError(
                 "nobody has let us in yet: a member of the room must be online, and the invite must still be good; "
                 "the request stands, try again later"

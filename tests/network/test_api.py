@@ -417,6 +417,10 @@ async def test_who_is_removed_is_told_and_stays_out(tmp_path: Path) -> None:
             await anext(again.messages())
         await again.leave()
         assert bert.rooms() == []
+        # With nothing left of the room it asks like a stranger, and is shown why nobody lets it in.
+        with pytest.raises(NotMember, match="stays out"):
+            await bert.join(here.invite())
+        assert bert.status().rooms == ()
 
 
 async def test_connect_takes_contacts_as_text_and_remembers_network_and_relays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from railgun.core.answers import Answerer
 from railgun.core.catch_up import CatchUp
 from railgun.core.conversation import Conversation, Message, PreparedSend, Received, ReceiveOutcome
 from railgun.core.generations import Generations
-from railgun.core.lobby import Joiner, LobbyHost, make_invite
+from railgun.core.lobby import Joined, Joiner, LobbyHost, make_invite
 from railgun.core.persistence import Write
 from railgun.core.room_keys import joiner_plans, member_plans, sending_keys
 from railgun.core.room_port import SealRequest
@@ -346,7 +346,7 @@ class Member:
         match body:
             case AnswerChunk() if self.joiner is not None and self.roster is None:
                 joined = self.joiner.receive(body)
-                if joined is not None:
+                if isinstance(joined, Joined):
                     self._enter(joined.roster, joined.generations)
                     self.disk.commit((*joined.writes, *self.joiner.forgotten()))
             case RosterRequest() if state is not None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from railgun.core.answers import Answerer, _chunks
 from railgun.core.own_devices import revoke_devices
 from railgun.core.removal_proofs import is_proof, removal_proof
 from railgun.core.room import MemberRoom
 from railgun.core.room_notifications import RemovedFromRoom
+from railgun.core.room_port import TagPurpose
 from railgun.core.roster_entries import open_entry
 from railgun.errors import NotMember
 from railgun.types import RoomId
 from railgun.wire.content import TextContent
+from railgun.wire.envelope import Inner, parse_envelope
 from railgun.wire.roster import RemoveEntry
-from railgun.wire.sealed import AnswerChunk
+from railgun.wire.sealed import SIGNED_ANSWERS, AnswerChunk, RemovalNotice
 from tests.property.test_room_histories import History
 from tests.support import rosters as r
+from tests.support.room_scenes import Deaf, remove, room_of, sealed_since
 from tests.support.virtual_rooms import CALM, Node, World
-from tests.unit.core.test_stragglers import Deaf, remove, room_of, sealed_since
 
 ANNA, BERT, CARA, DORA, EMIL = (r.Device(name) for name in ("anna", "bert", "cara", "dora", "emil"))
 
@@ -111,14 +114,63 @@ def test_a_revoked_device_learns_it_too() -> None:
     assert RemovedFromRoom(room) in second.told
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_who_is_out_and_asks_to_be_let_in_is_told_that_it_stays_out(leaves: bool) -> None:
+    """It has forgotten the room, or left it: with a new link it asked for ever."""
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    if leaves:
+        dora.apply(machine(dora, room), machine(dora, room).leave(world.wall))
+    else:
+        remove(world, room, anna, dora)
+    world.pass_time(20)
+    dora.forget(room)
+    dora.told.clear()
+    place = len(world.envelopes)
+    link = anna.invite(room)
+    dora.join(link)
+    world.pass_time(30)
+    assert dora.told == [RemovedFromRoom(room)]
+    joining = dora.rooms[room]
+    assert joining.next_deadlines(world.now, world.wall) == {}
+    assert joining.tag_plans(machine(anna, room).epoch_start(world.wall), world.wall) == []
+    assert dora.device.key not in machine(bert, room).state(world.wall).devices
+    plan = next(
+        plan
+        for plan in machine(anna, room).tag_plans(machine(anna, room).epoch_start(world.wall), world.wall)
+        if plan.purpose is TagPurpose.LOBBY
+    )
+    lobby = [parsed for data in world.envelopes[place:] if (parsed := parse_envelope(data)).tag == plan.keys.tag]
+    assert len(lobby) == 2  # what it posted, and one answer
+    assert len({machine(node, room).roster.digest() for node in (anna, bert, cara)}) == 1
+
+
+def test_a_stranger_is_not_kept_out_by_a_proof_about_somebody_else() -> None:
+    world, room, (anna, *_) = removed_while_away()
+    proof = removal_proof(machine(anna, room).roster, DORA.key)
+    frida = Node(world, r.Device("frida"))
+    frida.join(anna.invite(room))
+    joining = frida.rooms[room]
+    start = machine(anna, room).epoch_start(world.wall)
+    plan = joining.tag_plans(start, world.wall)[0]
+    answerer = Answerer(anna.tools.me, anna.tools.sessions, anna.tools.entropy)
+    prekey = frida.device.record.prekey
+    data = SIGNED_ANSWERS.encode(RemovalNotice(proof))
+    (request,) = _chunks(answerer, data, frida.device.key, prekey, room, plan.keys)
+    inner = Inner(request.kind, request.hint, request.body)
+    assert not joining.envelope_opened(plan, inner, world.now, world.wall).notifications
+    world.pass_time(30)
+    assert frida.device.key in machine(anna, room).state(world.wall).devices
+
+
 def test_a_proof_of_another_or_of_nothing_is_none() -> None:
     _, room, (anna, _, _, dora, _) = removed_while_away()
     roster = machine(anna, room).roster
     proof = removal_proof(roster, DORA.key)
-    assert is_proof(roster, proof, DORA.key)
-    assert not is_proof(roster, proof, BERT.key)
-    assert not is_proof(roster, proof[:-1], DORA.key)
-    assert not is_proof(roster, proof[1:], DORA.key)
+    assert is_proof(room, proof, DORA.key)
+    assert not is_proof(room, proof, BERT.key)
+    assert not is_proof(room, proof[:-1], DORA.key)
+    assert not is_proof(room, proof[1:], DORA.key)
     assert removal_proof(roster, BERT.key) == ()
     assert removal_proof(machine(dora, room).roster, DORA.key) == ()
     assert isinstance(open_entry(proof[-1]).entry, RemoveEntry)
