@@ -6,7 +6,10 @@ Larger: `tools/crash_points.py --all`, which `make soak` runs (all stories, rela
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +76,18 @@ def test_points_stand_before_and_after_every_commit_and_effect() -> None:
     assert labels.count("before acknowledging") == labels.count("after acknowledging") >= 3
     # The same again, however it is run: points can be named.
     assert counted("removal", "anna").labels == labels
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_the_command_that_a_failure_names_shows_the_same_death() -> None:
+    death = Death("join", "anna", 40, again=3, silent=True)
+    expected = live(death, story("join"), "anna")
+    root = Path(__file__).parents[2]
+    words = [sys.executable, *death.command().split()[1:]]
+    shown = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True, timeout=100)
+    assert shown.stdout == f"died {'; then '.join(expected.died_at)}\nnothing is broken\n"
+    assert len(expected.died_at) == 2
 
 
 # --- planted bugs: each is found -----------------------------------------------------------------
