@@ -94,12 +94,12 @@ class PeerRooms:
                 waiting = self._joined.pop(room_id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(None)
-            case EpochOpened(room_id, _, _) if room_id in self.epochs_seen:
             case RemovedFromRoom(room_id) if room_id in self._joined:
                 asked = self._joined.pop(room_id)
                 if not asked.done():
                     asked.set_exception(NotMember(f"{OUT}, and who is out stays out"))
                     asked.exception()  # whoever waited may be gone
+            case EpochOpened(room_id, _, _) if room_id in self.epochs_seen:
                 self.epochs_seen[room_id] += 1
             case _:
                 mail = self._mail.get(getattr(notification, "room_id", RoomId(b"")))
@@ -163,11 +163,11 @@ class PeerRooms:
         try:
             async with asyncio.timeout(timeout):  # wait_for may swallow a cancellation
                 await asyncio.shield(waiting)
-        except TimeoutError:
         except NotMember:
             if invite.room in state.machine.rooms:
                 await self.leave(invite.room)  # it would ask again after each start
             raise
+        except TimeoutError:
             raise DiscoveryError(
                 "nobody has let us in yet: a member of the room must be online, and the invite must still be good; "
                 "the request stands, try again later"
