@@ -61,7 +61,13 @@ class Judge:
             if not taken[name].taken[f"{number} "]
         ]
         found += self._files_lacking()
+        if not found and len(set(map(repr, self._rosters().values()))) > 1:
+            found.append("rosters differ")  # who lacks an entry hears of it with the next heads
         return found
+
+    def _rosters(self) -> dict[str, list[bytes]]:
+        rooms = {name: None if (life := self._run.apps[name].life) is None else life.room for name in self.staying()}
+        return {name: sorted(room.roster.export()) for name, room in rooms.items() if room is not None}
 
     def _owed(self, number: int, who: str) -> list[str]:
         if who in self._run.scenario.removed:
