@@ -6,7 +6,7 @@
  */
 import { concatBytes, equalBytes } from "../bytes.js";
 import { CryptoError } from "../errors.js";
-import { OLM_KEYS, sealMessage } from "./message_cipher.js";
+import { OLM_KEYS, sealMessage } from "./messageCipher.js";
 import {
   decodeFirstMessage,
   decodeOlmMessage,
@@ -26,7 +26,7 @@ import {
   sha256,
   wipe,
 } from "./primitives.js";
-import { chainKeyAfter, messageKeyOf, ReceiverChain, type ReceiverChainState } from "./receiver_chain.js";
+import { chainKeyAfter, messageKeyOf, ReceiverChain, type ReceiverChainState } from "./receiverChain.js";
 import { redact } from "./redaction.js";
 
 /** The other end's chains that are kept; the oldest goes first. */

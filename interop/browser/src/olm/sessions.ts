@@ -9,7 +9,7 @@
  * CryptoError where a peer's or a stored value does not fit.
  */
 import { OlmAccount } from "./account.js";
-import { InboundGroupSession, OutboundGroupSession } from "./group_session.js";
+import { InboundGroupSession, OutboundGroupSession } from "./groupSession.js";
 import type { Entropy } from "./primitives.js";
 import { redact } from "./redaction.js";
 import { Sas } from "./sas.js";

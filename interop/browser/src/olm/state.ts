@@ -19,10 +19,10 @@ import {
   unpackFields,
 } from "../wire/schema.js";
 import { type AccountState, FALLBACK_KEYS_MAX } from "./account.js";
-import { INDEX_MAX, RATCHET_BYTES } from "./group_ratchet.js";
-import type { InboundGroupState, OutboundGroupState } from "./group_session.js";
+import { INDEX_MAX, RATCHET_BYTES } from "./groupRatchet.js";
+import type { InboundGroupState, OutboundGroupState } from "./groupSession.js";
 import { KEY_BYTES } from "./primitives.js";
-import { type ReceiverChainState, SKIPPED_KEYS_MAX } from "./receiver_chain.js";
+import { type ReceiverChainState, SKIPPED_KEYS_MAX } from "./receiverChain.js";
 import { RECEIVER_CHAINS_MAX, type SessionState } from "./session.js";
 
 /** Of all kinds together: raised when any of them changes, and with it a reader of the form before. */

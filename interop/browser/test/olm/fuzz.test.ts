@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { concatBytes, utf8 } from "../../src/bytes.js";
 import { CryptoError } from "../../src/errors.js";
-import { InboundGroupSession } from "../../src/olm/group_session.js";
+import { InboundGroupSession } from "../../src/olm/groupSession.js";
 import {
   decodeFirstMessage,
   decodeGroupMessage,

@@ -4,8 +4,8 @@ import test from "node:test";
 
 import { concatBytes, u32, utf8 } from "../../src/bytes.js";
 import { CryptoError, InvalidArgument } from "../../src/errors.js";
-import { GroupRatchet } from "../../src/olm/group_ratchet.js";
-import { OutboundGroupSession } from "../../src/olm/group_session.js";
+import { GroupRatchet } from "../../src/olm/groupRatchet.js";
+import { OutboundGroupSession } from "../../src/olm/groupSession.js";
 import { hmacSha256 } from "../../src/olm/primitives.js";
 import { Sessions } from "../../src/olm/sessions.js";
 import { SeededEntropy } from "./lab.js";

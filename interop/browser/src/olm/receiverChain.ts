@@ -6,7 +6,7 @@
  */
 import { equalBytes } from "../bytes.js";
 import { CryptoError } from "../errors.js";
-import { OLM_KEYS, openMessage } from "./message_cipher.js";
+import { OLM_KEYS, openMessage } from "./messageCipher.js";
 import type { OlmMessage } from "./messages.js";
 import { hmacSha256, wipe } from "./primitives.js";
 import { redact } from "./redaction.js";

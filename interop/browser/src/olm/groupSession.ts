@@ -6,8 +6,8 @@
  */
 import { concatBytes } from "../bytes.js";
 import { CryptoError, InvalidArgument } from "../errors.js";
-import { GroupRatchet, INDEX_MAX, RATCHET_BYTES } from "./group_ratchet.js";
-import { MEGOLM_KEYS, openMessage, sealMessage } from "./message_cipher.js";
+import { GroupRatchet, INDEX_MAX, RATCHET_BYTES } from "./groupRatchet.js";
+import { MEGOLM_KEYS, openMessage, sealMessage } from "./messageCipher.js";
 import { decodeGroupMessage, encodeGroupMessage } from "./messages.js";
 import {
   type Entropy,
