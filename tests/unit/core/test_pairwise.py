@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from railgun.core.pairwise import PairwiseSessions, Taken
 from railgun.core.persistence import Write
 from railgun.core.roster_entries import sign_prekey
+from railgun.crypto.message_ids import pairwise_hint
 from railgun.crypto.sealing import open_envelope
 from railgun.errors import CryptoError, PeerError
 from railgun.limits import (
@@ -18,6 +20,7 @@ from railgun.limits import (
     PAIRWISE_SESSIONS_PER_DEVICE_MAX,
     SESSION_AGE_MAX_SECONDS,
 )
+from railgun.ports import EncryptedOlm
 from railgun.types import EnvelopeKind, SizeClass
 from railgun.wire.content import TextContent
 from railgun.wire.pairwise import PAIRWISE_BODIES, PairwiseBody
@@ -335,3 +338,34 @@ def test_what_seats_bring_again_after_a_start_is_no_broken_session(room: tuple[W
     wire.settle()
     assert pairwise(restarted).next_broken_at() is None
     assert restarted.texts == []
+
+
+class Unspeakable:
+    """The members' sessions, save that nothing can be said under the session of one pickle."""
+
+    def __init__(self, pickle: bytes) -> None:
+        self._pickle = pickle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(r.SESSIONS, name)
+
+    def olm_encrypt(self, pickle: bytes, pickle_key: bytes, plaintext: bytes) -> EncryptedOlm:
+        if pickle == self._pickle:
+            raise CryptoError
+        return r.SESSIONS.olm_encrypt(pickle, pickle_key, plaintext)
+
+
+def test_a_member_that_cannot_be_answered_keeps_nothing_from_the_others(
+    room: tuple[Wire, Member, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever names an Olm key of small order in its message is heard, and cannot be spoken to."""
+    wire, anna, bert = room
+    (cara,) = room_of(Wire(), CARA)
+    assert hear(anna, tell(bert, anna)) is not None
+    (held,) = pairwise(anna)._held[BERT.key].values()
+    monkeypatch.setattr(pairwise(anna), "_sessions", Unspeakable(held.pickle))
+    bundles = {BERT.key: anna.room.bundle(BERT.key), CARA.key: cara.room.bundle(CARA.key)}
+    _, requests = pairwise(anna).deliver([(BERT.key, [KEY]), (CARA.key, [KEY])], bundles.get, wire.wall)
+    (item,) = PAIRWISE_BODIES.decode(requests[0].body).items
+    assert item.hint == pairwise_hint(CARA.key, int(wire.wall))
+    assert pairwise(anna).unreachable_count == 1
