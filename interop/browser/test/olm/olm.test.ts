@@ -56,8 +56,10 @@ test("an account names its newest fallback key, and opens under the one before, 
 test("each message opens once, in any order", () => {
   const { anna, bert } = pair();
   const said = ["a", "b", "c", "d"].map((text) => ({ text, sent: anna.say(text) }));
-  for (const { text, sent } of said.reverse()) {
+  for (const [place, { text, sent }] of said.reverse().entries()) {
     assert.equal(bert.hear(sent), text);
+    const kept = decodeSession(bert.state).chains.flatMap((chain) => chain.skipped);
+    assert.equal(kept.length, 3 - place, "a key that has served is forgotten");
     assert.throws(() => bert.hear(sent), CryptoError);
   }
 });
