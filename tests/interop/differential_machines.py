@@ -26,6 +26,7 @@ from railgun.wire.records import Ad
 from railgun.wire.sealed import SEALED_BODIES, Fragment
 from tests.fuzz.mutations import mutated
 from tests.interop.differential_decoders import ISSUED, Json, code_of, plain
+from tests.interop.differential_rosters import roster_run, roster_script, was_anything_filed
 from tests.support.ads import host_of, seed_of
 
 NODES = 12
@@ -243,5 +244,6 @@ def machines() -> list[Machine]:
         Machine("directory", _directory, _directory_script, lambda answer: any(one is True for one in answer[0])),
         Machine("reconciliation", _reconciliation, _reconciliation_script, bool),
         Machine("fragments", _fragments, _fragments_script, _has_whole),
+        Machine("roster", roster_run, roster_script, was_anything_filed),
         Machine("committee", _committee, _committee_script, bool),
     ]

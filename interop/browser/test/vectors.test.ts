@@ -17,7 +17,6 @@ const DIRECTORY = new URL("../../../vectors/", import.meta.url);
 /** Operations of vectors that other tests of this package run, or that no browser does. */
 const ELSEWHERE = new Map<string, string>([
   ["megolm_decrypt", "test/olm"],
-  ...["resolve"].map(notYet),
   ...["rendezvous_frame", "mailbox_proof", "sign_registration", "seal_blob", "open_blob"].map(notYet),
   ...["invite_mailbox", "rendezvous_url"].map(notYet),
   ...["mac_keys", "open_datagram", "decode_request", "decode_answer", "read_record", "split_keys"].map(notYet),

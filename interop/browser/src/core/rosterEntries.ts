@@ -4,7 +4,7 @@
  * Owns: signing and opening entries, join requests and bundles. Must not know: other entries.
  * Spec: docs/spec/rooms.md.
  */
-import { equalBytes } from "../bytes.js";
+import { equalBytes, toHex } from "../bytes.js";
 import { keyedHash } from "../crypto/hashing.js";
 import { verifyCertificate } from "../crypto/identity.js";
 import { verify, type SigningKey } from "../crypto/signing.js";
@@ -31,10 +31,15 @@ const PREKEY_LABEL = "railgun/prekey/v1";
 
 export type JoinRequest = Coded<typeof JOIN_REQUESTS>;
 
-/** An entry whose own signatures are right. `data`: as it travels; `certificate`: of the device that it lets in. */
+/**
+ * An entry whose own signatures are right. `data`: as it travels; `certificate`: of the device that it lets in.
+ * `author` and `id` (of `hash`) are hexadecimal, as keys of maps: their order is that of the bytes.
+ */
 export interface StoredEntry {
   readonly entry: Entry;
+  readonly author: string;
   readonly number: number;
+  readonly id: string;
   readonly hash: Uint8Array;
   readonly data: Uint8Array;
   readonly certificate: DeviceCertificate | null;
@@ -72,7 +77,8 @@ export function openEntry(data: Uint8Array): StoredEntry {
   if (entry.is === "Add" && entry.request !== null) {
     checkJoinProof(entry.room, entry.device, entry.certificate, entry.request);
   }
-  return { entry, number: numberOf(entry), hash: entryHash(body), data, certificate };
+  const hash = entryHash(body);
+  return { entry, author: toHex(entry.author), number: numberOf(entry), id: toHex(hash), hash, data, certificate };
 }
 
 function certificateOf(entry: Entry): DeviceCertificate | null {

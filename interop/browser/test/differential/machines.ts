@@ -4,9 +4,10 @@ import { Directory } from "../../src/core/directory.js";
 import { FragmentAssembly } from "../../src/core/fragments.js";
 import { answerIds, answerRanges, answerRequest, openComparison } from "../../src/core/reconciliation.js";
 import type { DirectoryFrame } from "../../src/core/reconciliation.js";
+import { Roster } from "../../src/core/roster.js";
 import { FRAMES } from "../../src/wire/frames.js";
 import { SEALED_BODIES } from "../../src/wire/sealed.js";
-import { networkOf, order } from "../support/coreOperations.js";
+import { networkOf, order, summary } from "../support/coreOperations.js";
 import { list, number, type Case } from "../support/operations.js";
 import { codeOf } from "../support/outcome.js";
 import { fieldsOf, type Json } from "../support/packed.js";
@@ -61,9 +62,22 @@ function fragments(given: Json): Json {
   }));
 }
 
+/** A room's entries as they come, what becomes of each, and what the roster says on some days. */
+function roster(given: Json): Json {
+  const input = given as Case;
+  const held = new Roster(fromHex(input["room"] as string));
+  const outcomes = list(input, "entries").map((entry) => codeOr(() => {
+    const { outcome, added, forked } = held.insert(fromHex(entry as string));
+    return [outcome, added.map(({ id }) => id), forked];
+  }));
+  const days = list(input, "days").map((day) => (held.isKnown ? summary(held.state(day as number)) : null));
+  return [outcomes, days, held.size, held.pendingCount, toHex(held.digest()), held.export().map((data) => data.length)];
+}
+
 export const MACHINES: Readonly<Record<string, Run>> = {
   directory,
   reconciliation,
   fragments,
+  roster,
   committee: (given) => order(given as Case),
 };

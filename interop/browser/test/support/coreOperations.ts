@@ -6,6 +6,8 @@ import { hostPrefix, rankForHandle, RelayPool, type RankedAd } from "../../src/c
 import { Directory } from "../../src/core/directory.js";
 import { cut, FragmentAssembly } from "../../src/core/fragments.js";
 import { fingerprint } from "../../src/core/reconciliation.js";
+import { Roster } from "../../src/core/roster.js";
+import type { RosterState } from "../../src/core/rosterState.js";
 import { NetworkKind, type NetworkParameters } from "../../src/network.js";
 import { parseHost, type EnvelopeKind } from "../../src/types.js";
 import { SEALED_BODIES } from "../../src/wire/sealed.js";
@@ -90,6 +92,37 @@ function addPiece(input: Case): Json {
   return null;
 }
 
+/** A state as vectors show it. */
+export function summary(state: RosterState): Json {
+  const { committeeSize, gate, cover, closed } = state.settings;
+  return {
+    members: state.members.map(({ device }) => device),
+    admins: state.members.filter(({ isAdmin }) => isAdmin).map(({ device }) => device),
+    removed: state.removed,
+    left: state.left,
+    revoked: state.revoked,
+    settings: [committeeSize, gate, cover, closed],
+    invites: state.invites.map(({ inviteKey, uses, used, expires }) => [inviteKey, uses, used, expires]),
+    generations: state.generations.map(({ generation, commitment, firstDay, excluded }) =>
+      [generation, commitment, firstDay, excluded]),
+    names: state.names,
+    forks: state.forks.map(({ author, number: place, hashes }) => [author, place, hashes]),
+  };
+}
+
+function resolved(input: Case): Json {
+  const entries = list(input, "entries").map((entry) => fromHex(entry as string));
+  const forwards = new Roster(hex(input, "room"));
+  const backwards = new Roster(hex(input, "room"));
+  for (const entry of entries) forwards.insert(entry);
+  for (const entry of [...entries].reverse()) backwards.insert(entry);
+  const state = summary(forwards.state(number(input, "day")));
+  assert.deepEqual(summary(backwards.state(number(input, "day"))), state);
+  const again = new Roster(hex(input, "room"));
+  assert.ok(forwards.export().every((entry) => again.insert(entry).outcome === "added"));
+  return state;
+}
+
 export const CORE_OPERATIONS: Readonly<Record<string, Operation>> = {
   order,
   rank,
@@ -99,4 +132,5 @@ export const CORE_OPERATIONS: Readonly<Record<string, Operation>> = {
   fingerprint: rangeFingerprint,
   cut: pieces,
   add: addPiece,
+  resolve: resolved,
 };

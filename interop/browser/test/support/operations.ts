@@ -27,6 +27,7 @@ import { FRAMES, PULSES } from "../../src/wire/frames.js";
 import { FrameDecoder, FrameEncoder, ItemType, type MessageItem } from "../../src/wire/framing.js";
 import { HANDSHAKES } from "../../src/wire/handshakes.js";
 import { formatInvite, parseInvite } from "../../src/wire/invites.js";
+import { checkRendezvousUrl } from "../../src/wire/rendezvousUrl.js";
 import { PAIRWISE_BODIES, PAIRWISE_LABEL, SHARED_KEYS } from "../../src/wire/pairwise.js";
 import { adContent, datedOf, decodeExtras } from "../../src/wire/records.js";
 import { PREKEYS } from "../../src/wire/roster.js";
@@ -236,6 +237,7 @@ function invite(input: Case): Json {
       certificate_hash: toHex(certificateHash),
       addresses: addresses.map(formatAddress),
     })),
+    rendezvous: [...(found.rendezvous ?? [])],
     link: formatInvite(found),
   };
 }
@@ -347,6 +349,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   verify_obituary: verifyObituary,
   decode_extras: extras,
   parse_invite: invite,
+  rendezvous_url: (input) => ({ url: checkRendezvousUrl(text(input, "url")) }),
   derive_invite: deriveInvite,
   open_entry: entry,
   decode_content: (input) => content(bytesOf(input)),
