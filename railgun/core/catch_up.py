@@ -25,7 +25,14 @@ from railgun.crypto.epoch import EpochKeys
 from railgun.crypto.hashing import keyed_hash
 from railgun.crypto.signing import sign, verify
 from railgun.errors import PeerError, RefusalCode, UsageError
-from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS, LOBBY_TURNS_MAX, ROSTER_ASK_DOUBT_SECONDS
+from railgun.limits import (
+    LOBBY_JOINS_MAX,
+    LOBBY_TURN_SECONDS,
+    LOBBY_TURNS_MAX,
+    ROSTER_ANSWER_AGAIN_SECONDS,
+    ROSTER_ANSWERED_MAX,
+    ROSTER_ASK_DOUBT_SECONDS,
+)
 from railgun.ports import Sessions
 from railgun.types import DeviceKey, RoomId
 from railgun.wire.roster import SECONDS_PER_DAY
@@ -49,7 +56,7 @@ class CatchUp:
         self._sessions = sessions
         self._collector = AnswerCollector(room, sessions)
         self._waiting: OrderedDict[DeviceKey, tuple[RosterRequest, EpochKeys, float]] = OrderedDict()
-        self._told_out: OrderedDict[DeviceKey, float] = OrderedDict()
+        self._answered: OrderedDict[DeviceKey, float] = OrderedDict()
         self._has_asked = False
         self.declined_count = 0
 
@@ -62,15 +69,16 @@ class CatchUp:
         signature = sign(me.seed, ROSTER_REQUEST_LABEL, self._content(me.device, digest))
         return seal_request(RosterRequest(me.device, digest, signature), keys)
 
-    def receive(self, chunk: AnswerChunk, roster: Roster, generations: Generations, me: OwnDevice) -> CaughtUp | None:
+    def receive(
+        self, chunk: AnswerChunk, roster: Roster, generations: Generations, me: OwnDevice, now: float
+    ) -> CaughtUp | None:
         """Take a chunk of an answer, for us or for another; what it brought with the last one for us.
 
         Raises:
             PeerError, CryptoError, MalformedInput: the answer is not valid.
         """
-        waited = self._waiting.pop(chunk.recipient, None)
-        if waited is not None:
-            self._note_told(chunk.recipient, waited[2])
+        if self._waiting.pop(chunk.recipient, None) is not None:
+            self._note_answered(chunk.recipient, now)
         # Unasked, an old answer sent again could make us repeat what all the others know.
         opened = self._collector.add_any(chunk, me) if self._has_asked else None
         if opened is None:
@@ -117,8 +125,9 @@ class CatchUp:
         is_out = body.author in state.out
         if state.member(body.author) is None and not is_out:
             raise UnknownAuthor("roster request")
-        if is_out and now < self._told_out.get(body.author, now):
-            return
+        again = ROSTER_ASK_DOUBT_SECONDS if is_out else ROSTER_ANSWER_AGAIN_SECONDS
+        if now < self._answered.get(body.author, now - again) + again:
+            return  # whoever was removed could say it again, for anybody
         if body.author == me.device or body.digest == roster.digest() or body.author in self._waiting:
             return
         self._waiting[body.author] = (body, keys, now + self._turn_seconds(body.author, state, me.device))
@@ -146,9 +155,9 @@ class CatchUp:
             if body.digest == roster.digest():
                 continue
             state = roster.state(int(wall) // SECONDS_PER_DAY)
+            self._note_answered(device, now)
             try:
                 if device in state.out:
-                    self._note_told(device, now)
                     requests += removal_chunks(answerer, device, roster, keys)
                 elif prekey is not None:
                     secrets = generations.day_secrets(state, start)
@@ -157,12 +166,11 @@ class CatchUp:
                 self.declined_count += 1
         return requests
 
-    def _note_told(self, device: DeviceKey, now: float) -> None:
-        """It matters only of devices that are out: they may ask as often as they like."""
-        self._told_out[device] = now + ROSTER_ASK_DOUBT_SECONDS
-        self._told_out.move_to_end(device)
-        if len(self._told_out) > LOBBY_JOINS_MAX:
-            self._told_out.popitem(last=False)
+    def _note_answered(self, device: DeviceKey, now: float) -> None:
+        self._answered[device] = now
+        self._answered.move_to_end(device)
+        if len(self._answered) > ROSTER_ANSWERED_MAX:
+            self._answered.popitem(last=False)
 
     def _content(self, author: DeviceKey, digest: bytes) -> bytes:
         return context(ROSTER_REQUEST_LABEL, self._room, author, digest)

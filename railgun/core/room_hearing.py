@@ -185,7 +185,7 @@ class RoomHearing:
                     self._stragglers.asked(keys, now, self._telling.tools.network.epoch_seconds)
                 return RoomOutcome()
             case AnswerChunk():
-                return self._caught_up(body, keys, wall)
+                return self._caught_up(body, keys, now, wall)
             case Fragment():
                 return self._fragment(plan, body, now, wall)
             case _:
@@ -231,10 +231,11 @@ class RoomHearing:
             outcome.add(self._telling.flush(wall))
         return outcome
 
-    def _caught_up(self, chunk: AnswerChunk, keys: EpochKeys, wall: float) -> RoomOutcome:
+    def _caught_up(self, chunk: AnswerChunk, keys: EpochKeys, now: float, wall: float) -> RoomOutcome:
         """An answer to our question whether our roster is everyone's: file what is new, spread what its author lacks,
         where it listens."""
-        caught = self._catch_up.receive(chunk, self._telling.roster, self._telling.generations, self._telling.tools.me)
+        telling = self._telling
+        caught = self._catch_up.receive(chunk, telling.roster, telling.generations, telling.tools.me, now)
         if caught is None:
             return RoomOutcome()
         outcome = RoomOutcome(list(caught.writes), plan_changed=True)

@@ -60,6 +60,10 @@ ROSTER_ASK_VOID_TIMES: Final = 3
 """Questions of a device whose letting-in does not count, before it takes itself for put out."""
 ROSTER_ASK_DOUBT_SECONDS: Final = 60.0
 """After a question, before a doubt gives rise to another."""
+ROSTER_ANSWER_AGAIN_SECONDS: Final = 20.0
+"""Between two answers to one member: its request holds no time, and whoever has a generation's keys could repeat it."""
+ROSTER_ANSWERED_MAX: Final = 1_024
+"""Devices of which it is remembered when they were answered; the oldest is dropped."""
 STRAGGLERS_FIRST_SECONDS: Final = 3.0
 """After somebody spoke under an older generation, before it is asked for its roster: word may be on its way."""
 STRAGGLERS_TURN_SECONDS: Final = 4.0

@@ -352,7 +352,7 @@ class Member:
             case RosterRequest() if state is not None:
                 self.catch_up.asked(body, keys, self.room, state, self.me, self.wire.now)
             case AnswerChunk() if state is not None:
-                caught = self.catch_up.receive(body, self.room, self.secrets, self.me)
+                caught = self.catch_up.receive(body, self.room, self.secrets, self.me, self.wire.now)
                 if caught is not None:
                     self.disk.commit(caught.writes)
                     if caught.unknown:

@@ -9,6 +9,7 @@ from railgun.core.stragglers import Due, Stragglers
 from railgun.crypto.epoch import derive_epoch_keys
 from railgun.crypto.hashing import content_hash
 from railgun.crypto.sealing import open_parsed, seal_envelope
+from railgun.crypto.signing import sign
 from railgun.errors import CryptoError
 from railgun.limits import (
     ROSTER_ASK_DOUBT_SECONDS,
@@ -17,8 +18,8 @@ from railgun.limits import (
     STRAGGLERS_TURN_SECONDS,
 )
 from railgun.types import EnvelopeKind, RoomId, SizeClass
-from railgun.wire.envelope import parse_envelope
-from railgun.wire.sealed import KeyRequest, RosterRequest
+from railgun.wire.envelope import NO_HINT, parse_envelope
+from railgun.wire.sealed import ROSTER_REQUEST_LABEL, SEALED_BODIES, AnswerChunk, KeyRequest, RosterRequest, context
 from tests.support import rosters as r
 from tests.support.room_scenes import Apart, Deaf, digests, make_admin, remove, room_of, sealed_since
 from tests.support.virtual_rooms import CALM, Node, World
@@ -225,3 +226,27 @@ def test_who_was_removed_cannot_make_the_others_ask_as_fast_as_it_speaks() -> No
     asked = [body for body in sealed_since(world, bert, room, place) if isinstance(body, KeyRequest)]
     of_bert = [body for body in asked if body.author == BERT.key]
     assert 5 <= len(of_bert) <= 2 * (10 + 1)  # under two generations
+
+
+def test_who_was_removed_cannot_have_the_roster_sent_again_and_again_by_repeating_others() -> None:
+    """A request for the roster holds no time: with the old generation's keys it can be said again, for its author."""
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    there, own = dora.member(room), bert.member(room)
+    assert there is not None
+    assert own is not None
+    keys = there.generations.listening(there.state(world.wall), there.epoch_start(world.wall))[0]
+    digest = own.roster.digest()
+    signature = sign(BERT.seed, ROSTER_REQUEST_LABEL, context(ROSTER_REQUEST_LABEL, room, BERT.key, digest))
+    said = SEALED_BODIES.encode(RosterRequest(BERT.key, digest, signature))
+    dora.rooms.clear()
+    remove(world, room, anna, dora)
+    world.pass_time(10)
+    place = len(world.envelopes)
+    for number in range(60):
+        sealed = seal_envelope(keys, EnvelopeKind.SEALED, NO_HINT, said, SizeClass.MEDIUM, number.to_bytes(12, "big"))
+        world.envelopes.append(sealed)
+        world.pass_time(1)
+    answers = [body for body in sealed_since(world, cara, room, place) if isinstance(body, AnswerChunk)]
+    assert 2 <= len(answers) <= 4
+    assert {answer.recipient for answer in answers} == {BERT.key}
