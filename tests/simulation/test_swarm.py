@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from railgun.errors import ConfigurationError
+from railgun.sim.swarm.ledger import SwarmLedger
 from railgun.sim.swarm.plan import (
     EPOCHS_SECONDS,
     KINDS,
@@ -108,6 +109,20 @@ def test_a_timeline_tells_who_said_what_and_what_went_wrong() -> None:
         assert words in text, words
     assert "\\x" not in text, "keys have names"
     assert result.trace_digest == run_one(1, NO_OPTIONS).trace_digest, "watching changes nothing"
+
+
+def test_a_delivery_takes_no_longer_for_its_reader_being_off() -> None:
+    ledger = SwarmLedger()
+    for number in range(3):
+        ledger.said(number, "anna", "room", 10.0, {"ben"}, ())
+    ledger.was_off("ben", 5.0, 12.0)
+    ledger.delivered(0, "ben", 12.5)
+    ledger.was_off("ben", 20.0, 30.0)
+    ledger.was_off("ben", 25.0, 40.0)
+    ledger.was_off("carl", 0.0, 100.0)
+    ledger.delivered(1, "ben", 41.0)
+    ledger.delivered(2, "ben", 35.0)
+    assert ledger.latencies_seconds == [0.5, 9.0, 8.0], "10 to 12 s, and 20 to 40 s, are not counted, and none twice"
 
 
 def test_latencies_are_summed_up_to_the_millisecond() -> None:

@@ -48,8 +48,11 @@ class HearingObserver:
         self.machine = machine
         self._found = found
         self._heard: dict[PeerKey, float] = {}
+        self.alive_at = 0.0
+        """When it last did anything."""
 
     def handle(self, event: Event, now: float) -> Any:
+        self.alive_at = now
         kind = type(event)
         if kind is FrameReceived or kind is PulseReceived:
             self._heard[event.peer] = now  # type: ignore[union-attr]

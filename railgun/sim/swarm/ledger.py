@@ -30,6 +30,8 @@ class SwarmLedger:
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.latencies_seconds: list[float] = []
+        self._off: dict[str, list[tuple[float, float]]] = {}
+        """When each member was down or stood still."""
         self.put_out: set[str] = set()
         """Members that were removed from their rooms."""
         self._by_id: dict[bytes, Entry] = {}
@@ -60,8 +62,22 @@ class SwarmLedger:
         entry = self.entries[number]
         times = entry.delivered.setdefault(reader, [])
         if not times:
-            self.latencies_seconds.append(now - entry.sent_at)
+            self.latencies_seconds.append(now - entry.sent_at - self._off_seconds(reader, entry.sent_at, now))
         times.append(now)
+
+    def was_off(self, name: str, since: float, until: float) -> None:
+        """A member was down or stood still: no message could be there sooner than it."""
+        self._off.setdefault(name, []).append((since, until))
+
+    def _off_seconds(self, name: str, first: float, last: float) -> float:
+        """Of the time from ``first`` to ``last``; nothing counts twice."""
+        total = 0.0
+        for since, until in sorted(self._off.get(name, ())):
+            begin, end = max(first, since), min(last, until)
+            if begin < end:
+                total += end - begin
+                first = end
+        return total
 
     def has_read(self, number: int, reader: str) -> bool:
         return reader in self.entries[number].delivered

@@ -32,7 +32,8 @@ class SwarmResult:
     """The command's JSON keys, in order.
 
     ``violations``: pairs of a seed and a checker that found something. ``faults``: in how many seeds each kind struck.
-    ``delivery_ms``: p50, p99 and max from a send to each reader's application. ``seconds``: of real time.
+    ``delivery_ms``: p50, p99 and max from a send to each reader's application, without the time in which that was down.
+    ``seconds``: of real time.
     """
 
     seeds: int

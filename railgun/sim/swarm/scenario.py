@@ -169,11 +169,15 @@ class SwarmRun:
     def _member(self, room: SwarmRoom, person: Person) -> MachineFactory:
         dice = random.Random(self._seed_of(person.name, 0))
         archive = DiskArchive(lambda: self.world.nodes[person.name].persisted)
+        lives: list[HearingObserver] = []
 
         def make(disk: Persisted) -> Machine:
             machine = MemberMachine(room, person, self._contacts[:2], dice, disk, self._break, archive)
+            if lives:
+                self.ledger.was_off(person.name, lives[-1].alive_at, self.world.now)
+            lives[:] = [HearingObserver(person.name, machine, self.violations)]
             self._application_starts(room, person.name, disk)
-            return HearingObserver(person.name, machine, self.violations)
+            return lives[0]
 
         return make
 
@@ -209,7 +213,11 @@ class SwarmRun:
 
         def stop() -> None:
             world.slow_down(pause.node, pause.seconds)
-            world.act(world.now + pause.seconds, lambda: world.slow_down(pause.node, 0.0))
+            world.act(world.now + pause.seconds, partial(go_on, world.now))
+
+        def go_on(since: float) -> None:
+            world.slow_down(pause.node, 0.0)
+            self.ledger.was_off(pause.node, since, world.now)
 
         return stop
 
