@@ -414,11 +414,13 @@ class DirectLinks:
                 raise PeerError(RefusalCode.BAD_PROOF, "proves no room of ours", penalty_points=0)
             return
         standing = self._open.get(client.tag) or DirectTag(client, self._agenda, self._held)
-        if not standing.opened(peer, device, now, out):
+        told: Effects = []
+        if not standing.opened(peer, device, now, told):
             return
         self._open[client.tag] = standing
         link.rooms[room_id] = None
         self._prove(peer, link, client, now, out)
+        out.extend(told)  # after the proof, without which it would not be heeded
         self.look(now, out)
 
     def _proved(

@@ -53,6 +53,8 @@ class _Open:
     asked_at: float
     needs_us: bool = True
     """Until it says that it has a committee again."""
+    was_told_again: bool = False
+    """What is here is told at the opening, which may overtake our proof, and is told once more for that."""
     wanted: dict[EnvelopeId, None] = field(default_factory=dict)
 
 
@@ -85,6 +87,7 @@ class DirectTag:
                 self.gone(other)
         standing = self.open.get(peer)
         if standing is not None:
+            standing.was_told_again = standing.was_told_again and standing.needs_us
             standing.needs_us = True
             return True
         if len(self.open) >= DIRECT_PEERS_MAX:
@@ -136,12 +139,15 @@ class DirectTag:
         self._tell((source,), [envelope_id], False, out)
 
     def ask_again(self, now: float, out: Effects) -> None:
-        """Ask members about what we made and they have not acknowledged."""
+        """Ask members about what we made and they have not acknowledged; tell each once more what is here."""
         pending = [item.envelope_id for item in self.client.publisher.pending()]
         for peer, entry in self.open.items():
             if now - entry.asked_at < DIRECT_AGAIN_SECONDS:
                 continue
             entry.asked_at = now
+            if not entry.was_told_again:
+                entry.was_told_again = True
+                self._tell((peer,), self._held.ids(self._tag), False, out)
             lacking = [item for item in pending if entry.device not in self._holders.get(item, ())]
             self._tell((peer,), lacking[:IDS_PER_FRAME_MAX], True, out)
 

@@ -82,9 +82,10 @@ def test_relays_that_never_return_lose_nothing() -> None:
     assert all(item.settled and item.by_members for item in outgoing)
 
 
-def test_a_member_that_no_relay_reaches_is_served_by_members() -> None:
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_member_that_no_relay_reaches_is_served_by_members(seed: int) -> None:
     cut = Partition(at_seconds=GONE_AT, groups=(("member-0",), RELAYS))
-    run = direct_rotation([cut, Heal(at_seconds=BACK_AT)], seconds=END)
+    run = direct_rotation([cut, Heal(at_seconds=BACK_AT)], seconds=END, seed=seed)
     _, lacking = watched(run)
     without = range(int(GONE_AT + RECOVERY_SECONDS), int(BACK_AT))
     assert max(lacking[second] for second in without) <= 4

@@ -99,6 +99,25 @@ def test_a_member_is_let_in_and_its_envelope_taken() -> None:
     assert [item.frame for item in pulled if isinstance(item, SendFrame)] == [SeatPush(envelope)]
 
 
+def test_what_is_here_is_named_after_the_own_proof_and_once_more() -> None:
+    """What comes before the proof is not heeded, and frames have no order."""
+    lab = Lab()
+    lab.machine.direct._held.add(lab.keys.tag, envelope_id(lab.envelope()), lab.envelope())
+    held = tuple(lab.machine.direct._held.ids(lab.keys.tag))
+    lab.connect(lab.friend.link_key)
+    effects = lab.say(lab.friend.link_key, lab.opening(lab.friend))
+    frames = [effect.frame for effect in effects if isinstance(effect, SendFrame)]
+    assert [type(frame) for frame in frames] == [DirectOpen, DirectHold]
+    assert frames[1] == DirectHold(lab.keys.tag, held, True)
+    again = []
+    for _ in range(20):
+        lab.now += 0.5
+        effects = []
+        lab.machine.direct.look(lab.now, effects)
+        again += [effect.frame for effect in effects if isinstance(effect, SendFrame)]
+    assert [frame for frame in again if isinstance(frame, DirectHold)] == [DirectHold(lab.keys.tag, held, False)]
+
+
 def test_wrong_proofs_and_unknown_tags_end_alike() -> None:
     lab = Lab()
     for frame in (
