@@ -27,7 +27,11 @@ class NodeWorker:
         options = ["--bundle", "--platform=node", "--format=esm", "--target=node18", "--log-level=error"]
         subprocess.run([bundler, PACKAGE / entry, *options, f"--outfile={bundle}"], check=True, cwd=PACKAGE)
         self._process = subprocess.Popen(
-            ["node", str(bundle)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            ["node", "--import", (PACKAGE / "tools" / "webcrypto.mjs").as_uri(), str(bundle)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
 
     def __enter__(self) -> NodeWorker:
