@@ -4,6 +4,7 @@ import test from "node:test";
 
 import { concatBytes, utf8 } from "../../src/bytes.js";
 import { CryptoError } from "../../src/errors.js";
+import { decodeFirstMessage, encodeFirstMessage } from "../../src/olm/messages.js";
 import { Sessions } from "../../src/olm/sessions.js";
 import { decodeSession, encodeSession } from "../../src/olm/state.js";
 import { End, pair, SeededEntropy } from "./lab.js";
@@ -132,6 +133,15 @@ test("a first message is not opened under another session, nor a later one as a 
   const first = one.anna.say("hello");
   assert.throws(() => other.bert.sessions.olmDecrypt(other.bert.state, first.message, true), CryptoError);
   assert.throws(() => one.bert.sessions.olmDecrypt(one.bert.state, first.message, false), CryptoError);
+  const { keys, message } = decodeFirstMessage(first.message);
+  for (const name of ["identityKey", "baseKey", "oneTimeKey"] as const) {
+    const relabelled = encodeFirstMessage(
+      { ...keys, [name]: Uint8Array.from(keys[name], (byte) => byte ^ 1) },
+      concatBytes(message.authenticated, message.mac),
+    );
+    assert.throws(() => one.bert.sessions.olmDecrypt(one.bert.state, relabelled, true), CryptoError);
+  }
+  assert.equal(one.bert.hear(first), "hello");
 });
 
 test("keys of small order start nothing, and a session whose other end named one cannot be spoken under", () => {
