@@ -38,6 +38,8 @@ class DeviceStory:
         self._link: DeviceLink | None = None
         self._ends: dict[str, tuple[Life, LinkEnd]] = {}
         self._codes: dict[str, tuple[int, int, int]] = {}
+        self._met: Life | None = None
+        """The phone's life that the link was made for: the host talks to the first who answers, and to nobody else."""
 
     def step(self, number: int, app: App, life: Life) -> None:
         """Look how far it is; ``host``'s and ``phone``'s part alike."""
@@ -54,8 +56,12 @@ class DeviceStory:
 
     def _host_begins(self, app: App, life: Life) -> None:
         room, end = life.room, self._ends.get(self._host)
-        if room is None or (end is not None and end[0] is life and not end[1].is_over):
+        phone = self._run.apps[self._phone].life
+        is_under_way = end is not None and end[0] is life and not end[1].is_over
+        if room is None or phone is None or (is_under_way and self._met is phone):
             return
+        self._met = phone
+        self._end_last(app, life)
         self._link = DeviceLink(
             network_id(life.tools.network), life.tools.entropy.random_bytes(32), self._run.contacts[:1]
         )
@@ -67,16 +73,20 @@ class DeviceStory:
         end, link, tools = self._ends.get(self._phone), self._link, life.tools
         if link is None or tools.prekey is None:
             return
-        if end is not None and end[0] is life:
-            if end[1].link == link:
-                return
-            ended = end[1].room_id
-            self._run.do(app, lambda now: life.client.remove_room(ended))
+        if end is not None and end[0] is life and end[1].link == link:
+            return
+        self._end_last(app, life)
         account = tools.sessions.olm_account(tools.me.account, tools.pickle_key)
         device = NewDevice(tools.me, tools.prekey, account.identity_key, "phone")
         now, wall = self._run.world.now, self._run.wall(life)
         keep = lambda grant: linked_writes(grant.certificate)  # noqa: E731
         self._begin(app, life, NewDeviceLink(link, device, tools.network, tools.sessions, keep, now=now, wall=wall))
+
+    def _end_last(self, app: App, life: Life) -> None:
+        last = self._ends.pop(app.name, None)
+        if last is not None and last[0] is life:
+            ended = last[1].room_id
+            self._run.do(app, lambda now: life.client.remove_room(ended))
 
     def _begin(self, app: App, life: Life, end: HostLink | NewDeviceLink) -> None:
         self._codes.pop(app.name, None)
