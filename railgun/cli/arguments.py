@@ -156,6 +156,13 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a relay to try first, railgun-relay:...; may be repeated (configuration: network.bootstrap)",
     )
+    parser.add_argument(
+        "--rendezvous",
+        metavar="URL",
+        action="append",
+        help="a rendezvous server, wss://..., that names relays while none can be dialled; a relay registers with it; "
+        "may be repeated (configuration: rendezvous.servers)",
+    )
 
 
 def add_unlock_options(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ FLAGS: Mapping[str, str] = {
     "key_file": "profile.key_file",
     "network": "network.file",
     "bootstrap": "network.bootstrap",
+    "rendezvous": "rendezvous.servers",
     "host": "node.host",
     "port": "node.port",
     "role": "node.roles",

@@ -96,6 +96,7 @@ async def _serve(
         roles=configuration.node.roles,
         settings=settings,
         store=store,
+        rendezvous=configuration.rendezvous.servers,
     )
     try:
         served = configuration.profile.directory.absolute()

@@ -94,6 +94,7 @@ async def _own_peer(context: Context, configuration: Configuration) -> AsyncIter
         bootstrap=configuration.network.bootstrap,
         file_bytes_max=configuration.files.bytes_max,
         listen=configuration.member.listen,
+        rendezvous=configuration.rendezvous.servers,
         stun=configuration.network.stun,
         turn=configuration.network.turn,
     )

@@ -87,6 +87,7 @@ def run(context: Context) -> int:
         f"dht      {found['dht']['asks']} asked of relays{_refused(found['dht'])}",
         *refused_words(found["refused"]),
         *_server_words(found["servers"]),
+        *rendezvous_words(found["rendezvous"]),
         table(["room", "members", "attached to", "mode", "epoch ends in", "cover", "name"], rows)
         if rows
         else "no rooms yet",
@@ -110,6 +111,21 @@ def _server_words(servers: dict[str, list[str]]) -> list[str]:
     """Nothing where nobody has named any."""
     named = [f"{kind.upper()} {', '.join(addresses)}" for kind, addresses in servers.items() if addresses]
     return [f"servers  {'; '.join(named)}"] if named else []
+
+
+def rendezvous_words(found: dict[str, Any]) -> list[str]:
+    """Whether a rendezvous server was needed, and what came of it; nothing where none is named."""
+    if found["last_asked_at"] is None:
+        return ["contact  no rendezvous server was needed"] if found["servers"] else []
+    came = found["problem"] or f"{found['relays_given']} relays named"
+    return [f"contact  a rendezvous server was asked at {_utc(found['last_asked_at'])}: {one_line(came)}"]
+
+
+def registration_words(registrations: list[dict[str, Any]]) -> list[str]:
+    """A line for each rendezvous server that a relay was told of."""
+    state = [one["problem"] or "not yet registered" for one in registrations]
+    shown = ["registered" if one["is_registered"] else why for one, why in zip(registrations, state, strict=True)]
+    return [f"contact  {one['server']}: {why}" for one, why in zip(registrations, shown, strict=True)]
 
 
 def _out_words(rooms: list[dict[str, Any]]) -> list[str]:
@@ -157,6 +173,7 @@ def _relay(found: dict[str, Any]) -> str:
             f"clock    {found['clock_correction_seconds']:+.1f} s corrected",
             f"dht      {dht['contacts']} contacts, {dht['records']} records, {dht['lookups']} lookups, "
             f"{dht['client_asks']} asked by clients{_refused(dht)}",
+            *registration_words(found["rendezvous"]),
         ]
     )
 

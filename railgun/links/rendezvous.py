@@ -158,7 +158,7 @@ async def _open(url: str, family: int) -> ClientConnection:
             raise RendezvousRefusal(code.name.lower(), retry) from error
         said = "no answer that fits" if status is None else f"HTTP {status}"
         raise LinkLost(f"no rendezvous server there: {said}") from error
-    except (OSError, InvalidURI, EOFError) as error:
+    except (OSError, InvalidURI, EOFError, ValueError) as error:  # ValueError: no name that can be looked up
         raise LinkLost(f"the rendezvous server cannot be reached: {error}") from error
 
 

@@ -48,6 +48,7 @@ def connect(  # noqa: PLR0913  # all by keyword, each a part of its own
     listen: bool | None = None,
     stun: Sequence[Address | str] = (),
     turn: Sequence[Address | str] = (),
+    rendezvous: Sequence[str] = (),
 ) -> Connecting:
     """Open a member's profile and go online.
 
@@ -62,6 +63,8 @@ def connect(  # noqa: PLR0913  # all by keyword, each a part of its own
             networks only. Never in rooms under strict cover.
         stun, turn: servers by which peers behind NAT reach each other, at most 8 of each (``192.0.2.1:3478``); named to
             the members of this device's rooms.
+        rendezvous: servers (``wss://...``), at most 4, that are asked for relays while none can be dialled, and at no
+            other time; invites that this peer makes name the first two.
         cover: decoys, if others than usual: the mode of rooms that this peer creates, its rate in strict ones.
 
     Raises, when awaited or entered:
@@ -80,6 +83,7 @@ def connect(  # noqa: PLR0913  # all by keyword, each a part of its own
             "file_bytes_max": file_bytes_max,
             "listen": listen,
             "stun": [parse_address(item) if isinstance(item, str) else item for item in stun],
+            "rendezvous": tuple(rendezvous),
             "turn": [parse_address(item) if isinstance(item, str) else item for item in turn],
         }
     )

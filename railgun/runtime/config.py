@@ -29,11 +29,13 @@ from railgun.limits import (
     FILE_BYTES_DEFAULT_MAX,
     FILE_BYTES_MAX,
     LINKS_MAX,
+    RENDEZVOUS_SERVERS_MAX,
     TRAVERSAL_SERVERS_MAX,
 )
 from railgun.storage.files import open_regular
 from railgun.types import Address, RelayContact, Role
 from railgun.wire.contacts import parse_address, parse_contact
+from railgun.wire.rendezvous import check_rendezvous_url
 
 ENVIRONMENT_PREFIX: Final = "RAILGUN_"
 PORT_DEFAULT: Final = 9000
@@ -167,6 +169,16 @@ def _servers(value: object, _: _Context) -> tuple[Address, ...]:
         raise ValueError(error.detail) from None
 
 
+def _rendezvous(value: object, _: _Context) -> tuple[str, ...]:
+    items = _list(value)
+    if len(items) > RENDEZVOUS_SERVERS_MAX:
+        raise ValueError(f"expected at most {RENDEZVOUS_SERVERS_MAX} servers")
+    try:
+        return tuple(check_rendezvous_url(item) for item in items)
+    except MalformedInput as error:
+        raise ValueError(error.detail) from None
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileConfiguration:
     """Where this device keeps its state, and the key file (instead of a passphrase) that opens it."""
@@ -183,6 +195,13 @@ class NetworkConfiguration:
     bootstrap: Annotated[tuple[RelayContact, ...], _contacts] = ()
     stun: Annotated[tuple[Address, ...], _servers] = ()
     turn: Annotated[tuple[Address, ...], _servers] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RendezvousConfiguration:
+    """Servers that are asked for relays while none can be dialled, and that a relay registers with."""
+
+    servers: Annotated[tuple[str, ...], _rendezvous] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +243,7 @@ class Configuration:
 
     profile: ProfileConfiguration
     network: NetworkConfiguration
+    rendezvous: RendezvousConfiguration
     node: NodeConfiguration
     member: MemberConfiguration
     files: FilesConfiguration
@@ -233,6 +253,7 @@ class Configuration:
 _SECTIONS: Final[Mapping[str, type]] = {
     "profile": ProfileConfiguration,
     "network": NetworkConfiguration,
+    "rendezvous": RendezvousConfiguration,
     "node": NodeConfiguration,
     "member": MemberConfiguration,
     "files": FilesConfiguration,

@@ -45,6 +45,7 @@ from railgun.runtime.remembered import (
     seen_relays,
     start_from,
 )
+from railgun.runtime.rendezvous import RelayFinder, given_rendezvous
 from railgun.runtime.room import Room
 from railgun.runtime.status import PeerStatus, member_status
 from railgun.runtime.system import SystemClock, SystemEntropy, protocol_dice
@@ -73,6 +74,7 @@ class Peer:
         file_bytes_max: int = FILE_BYTES_DEFAULT_MAX,
         listen: bool = False,
         servers: TraversalServers | None = None,
+        rendezvous: Sequence[str] = (),
     ) -> None:
         self.shared = PeerState(
             profile,
@@ -99,6 +101,16 @@ class Peer:
         self._announcer = TagAnnouncer(self.shared, self.records, protocol_dice(entropy))
         self._hints = HintKeeper(self.shared, self.records, protocol_dice(entropy))
         self._contacts = ContactKeeper(self.shared, self.records, protocol_dice(entropy))
+        self.rendezvous = RelayFinder(
+            configured=rendezvous,
+            invited=self._rooms.invited_rendezvous,
+            network=network_id(network),
+            connector=self.machine.connector,
+            add_bootstrap=self._rooms.add_bootstrap,
+            clock=clock,
+            chooser=protocol_dice(entropy),
+        )
+        """Where relays come from while none can be dialled."""
         self._tasks = Supervisor(self._failed)
         self._changed = asyncio.Event()
 
@@ -139,6 +151,7 @@ class Peer:
         self._rooms.load()
         self._tasks.start("devices", self.devices.run())
         self._tasks.start("files", self.files.run())
+        self._tasks.start("rendezvous", self.rendezvous.run())
 
     async def aclose(self) -> None:
         """Remember relays, say goodbye, close the profile. Idempotent; every call waits for the end.
@@ -388,10 +401,12 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
     listen: bool | None = None,
     stun: Sequence[Address] = (),
     turn: Sequence[Address] = (),
+    rendezvous: Sequence[str] = (),
 ) -> Peer:
     """Open a profile and go online; see `railgun.connect`."""
     if not 0 <= file_bytes_max <= FILE_BYTES_MAX:
         raise UsageError(f"file_bytes_max is from 0 to {FILE_BYTES_MAX}")
+    servers = given_rendezvous(rendezvous)
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     opened = open_profile(Path(profile), entropy, passphrase=passphrase, key_file=key_file)
     try:
@@ -422,6 +437,7 @@ async def open_peer(  # noqa: PLR0913  # all by keyword, each a part of its own
             file_bytes_max,
             chosen.is_lan if listen is None else listen,
             given_servers(stun, turn, is_lan=chosen.is_lan),
+            servers,
         )
     except BaseException:
         opened.close()

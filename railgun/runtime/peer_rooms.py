@@ -26,6 +26,7 @@ from railgun.runtime.display_names import RoomNames
 from railgun.runtime.logs import Log
 from railgun.runtime.member_store import forget_room_writes, load_member, load_rooms
 from railgun.runtime.peer_state import PeerState
+from railgun.runtime.rendezvous import fit_for_invites
 from railgun.runtime.room import Room
 from railgun.runtime.room_mail import OUT, RoomMail
 from railgun.runtime.room_settings import COVER_MODES
@@ -254,6 +255,13 @@ class PeerRooms:
         ads = [ad for ad in machine.directory.directory.newest_ads() if ad.expires > ad.issued]
         ads.sort(key=lambda ad: not machine.connector.is_linked(ad.node_key))
         return tuple(ad.contact() for ad in ads) or self._state.bootstrap
+
+    def invited_rendezvous(self) -> list[str]:
+        """Rendezvous servers that the invites name by which this device is being let in."""
+        state = self._state
+        joining = [room for room in state.machine.rooms.values() if isinstance(room, JoiningRoom)]
+        named = [server for room in joining for server in room.invite.rendezvous]
+        return fit_for_invites(named, is_lan=state.network.is_lan)
 
     def add_bootstrap(self, contact: RelayContact) -> None:
         """Another relay to start from."""

@@ -32,6 +32,8 @@ Answer: TypeAlias = dict[str, Any]
 Result = TypeVar("Result")
 
 CONNECT_SECONDS: Final = 10.0
+RENDEZVOUS_CONNECT_SECONDS: Final = 20.0
+"""All known relays have to fail first, and what a rendezvous server names is dialled then."""
 LOOK_SECONDS: Final = 0.02
 SETTLE_SECONDS: Final = 10.0
 AGREE_SECONDS: Final = 3.0
@@ -197,7 +199,7 @@ class PeerService:
         seconds = given.integer("timeout_seconds", 30, 1, 86_400)
         began = monotonic()
         try:
-            await self._reach(self._bootstrap(), min(CONNECT_SECONDS, seconds))
+            await self._reach(self._bootstrap(), min(self._patience_seconds(), seconds))
         except DiscoveryError as error:
             raise DiscoveryError(f"nothing was sent or kept: {error}") from error
         try:
@@ -239,6 +241,7 @@ class PeerService:
             "relays_linked": status.relays_linked,
             "clock_correction_seconds": round(status.clock_correction_seconds, 3),
             "refused": self._peer.refusals(),
+            "rendezvous": dataclasses.asdict(self._peer.rendezvous.status()),
             "dht": member_dht_status(self._peer.shared.dht),
             "servers": {
                 "stun": [str(address) for address in status.servers.stun],
@@ -349,21 +352,33 @@ class PeerService:
         members = [room for room in status.rooms if room.is_member]
         return status.relays_linked > 0 and all(room.attached for room in members)
 
-    async def _reach(self, contacts: tuple[RelayContact, ...], seconds: float = CONNECT_SECONDS) -> None:
+    def _patience_seconds(self) -> float:
+        """How long a first link may take: longer where a rendezvous server can still help."""
+        return RENDEZVOUS_CONNECT_SECONDS if self._peer.rendezvous.servers else CONNECT_SECONDS
+
+    async def _reach(self, contacts: tuple[RelayContact, ...], seconds: float | None = None) -> None:
         """Wait until a relay is linked. Raises UsageError where none is known, DiscoveryError where none answers."""
-        if not contacts:
+        if not contacts and not self._peer.rendezvous.servers:
             raise UsageError(
                 "no relay to start from: give --bootstrap CONTACT (`railgun node` prints a relay's contact)"
             )
+        seconds = self._patience_seconds() if seconds is None else seconds
         deadline = monotonic() + seconds
         while not self._peer.machine.connector.relays:
             if monotonic() > deadline:
                 addresses = dict.fromkeys(str(address) for contact in contacts for address in contact.addresses)
                 raise DiscoveryError(
-                    f"no relay answered within {seconds:g} s, tried {', '.join(addresses)}: "
+                    f"no relay answered within {seconds:g} s, tried {', '.join(addresses) or 'none'}{self._asked()}: "
                     "look at the network connection, or give --bootstrap CONTACT of a relay that runs"
                 )
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _asked(self) -> str:
+        """What a rendezvous server said, if one was asked."""
+        status = self._peer.rendezvous.status()
+        if status.last_asked_at is None:
+            return ""
+        return f" and what a rendezvous server named ({status.problem or f'{status.relays_given} relays'})"
 
     async def _while_reaching(self, work: Coroutine[Any, Any, Result], contacts: tuple[RelayContact, ...]) -> Result:
         """Do ``work``, but give up when no relay can be reached at all. Raises as `_reach` and as ``work``."""

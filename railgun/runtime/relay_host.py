@@ -25,9 +25,11 @@ from railgun.runtime.driver import Driver
 from railgun.runtime.logs import Log, ShortId
 from railgun.runtime.relay_dht import RelayDht
 from railgun.runtime.remembered import REMEMBER_SECONDS, RelayMemory
+from railgun.runtime.rendezvous import RelayFinder, RelayRegistrar
 from railgun.runtime.system import protocol_dice
 from railgun.runtime.tasks import Supervisor
 from railgun.types import RelayContact, Role
+from railgun.wire.records import Ad
 
 SEED_BYTES = 32
 NODE_SEED_KEY = b"node-seed"
@@ -105,8 +107,11 @@ class RelayHost:
         settings: LinkSettings | None = None,
         relay_limits: RelayLimits | None = None,
         store: Store | None = None,
+        rendezvous: Sequence[str] = (),
     ) -> RelayHost:
         """Bind, announce, and serve. ``store`` keeps whom this relay knows, and nothing else; None: nothing is kept.
+
+        ``rendezvous``: servers that hand this relay out, and that it asks for others while none can be dialled.
 
         Raises:
             ConfigurationError: the port is taken.
@@ -152,8 +157,40 @@ class RelayHost:
         host._tasks.start("driver", driver.run(machine, links))
         host._tasks.start("dht", dht.run())
         host._tasks.start("memory", host._remember())
+        host._meet(rendezvous, keys.seed, network, entropy)
         log.info("relay listening", node=ShortId(machine.node_key), port=contact.addresses[0].port)
         return host
+
+    def _meet(self, servers: Sequence[str], seed: bytes, network: NetworkParameters, entropy: Entropy) -> None:
+        """Be found through rendezvous servers, and find others there while no relay can be dialled."""
+        machine, driver = self.machine, self._driver
+        directory, dice = machine.directory, protocol_dice(entropy)
+
+        def add_bootstrap(contact: RelayContact) -> None:
+            def add(now: float) -> tuple[None, Effects]:
+                out: Effects = []
+                directory.add_bootstrap(contact, now, out)
+                machine.agenda.arm(out)
+                return None, out
+
+            driver.act(add)
+
+        def newest_ad() -> Ad | None:
+            return directory.directory.newest_ad(machine.node_key)
+
+        self.registrar = RelayRegistrar(servers, network_id(network), seed, newest_ad, dice)
+        for registration in self.registrar.registrations:
+            self._tasks.start("registration", self.registrar.serve(registration))
+        finder = RelayFinder(
+            configured=servers,
+            invited=tuple,
+            network=network_id(network),
+            connector=machine.connector,
+            add_bootstrap=add_bootstrap,
+            clock=self._clock,
+            chooser=dice,
+        )
+        self._tasks.start("rendezvous", finder.run())
 
     @property
     def contact(self) -> RelayContact:

@@ -5,6 +5,7 @@ Owns: the calls' names and answers. Must not know: the socket, commands.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -49,5 +50,6 @@ class RelayService:
             "clients_linked": len(peers) - len(relays),
             "tags": len(machine.seats),
             "clock_correction_seconds": round(machine.clock.correction_seconds, 3),
+            "rendezvous": [dataclasses.asdict(one) for one in host.registrar.registrations],
             "dht": relay_dht_status(host.dht),
         }

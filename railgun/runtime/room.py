@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING
 
 from railgun.core.room import MemberRoom
 from railgun.errors import NotMember, UsageError
-from railgun.limits import HISTORY_PAGE_MAX, INVITE_CONTACTS_MAX, PENDING_SENDS_MAX, SEND_KEY_BYTES_MAX
+from railgun.limits import (
+    HISTORY_PAGE_MAX,
+    INVITE_CONTACTS_MAX,
+    INVITE_RENDEZVOUS_MAX,
+    PENDING_SENDS_MAX,
+    SEND_KEY_BYTES_MAX,
+)
 from railgun.runtime.file_views import FileView
+from railgun.runtime.rendezvous import fit_for_invites
 from railgun.runtime.room_following import MessageFollower
 from railgun.runtime.room_mail import MessageReader, RoomMail
 from railgun.runtime.room_settings import change, coming, holding
@@ -303,7 +310,9 @@ class Room:
         except ValueError as error:
             raise UsageError(f"an invite cannot be made so: {error}") from error
         self._peer.apply(machine, outcome)
-        return format_invite(Invite(self._peer.network_id, self.room_id, made.seed, contacts))
+        servers = fit_for_invites(self._peer.rendezvous.configured, is_lan=self._peer.network.is_lan)
+        named = tuple(servers[:INVITE_RENDEZVOUS_MAX])
+        return format_invite(Invite(self._peer.network_id, self.room_id, made.seed, contacts, named))
 
     @property
     def settings(self) -> SettingsView:

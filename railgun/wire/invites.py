@@ -18,10 +18,17 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from railgun.errors import MalformedInput
-from railgun.limits import INVITE_CONTACT_ADDRESSES_MAX, INVITE_CONTACTS_MAX, INVITE_LINK_CHARACTERS_MAX
+from railgun.limits import (
+    INVITE_CONTACT_ADDRESSES_MAX,
+    INVITE_CONTACTS_MAX,
+    INVITE_LINK_CHARACTERS_MAX,
+    INVITE_RENDEZVOUS_MAX,
+    RENDEZVOUS_URL_BYTES_MAX,
+)
 from railgun.types import Address, NetworkId, NodeKey, RelayContact, RoomId
 from railgun.wire.records import AddressShape
-from railgun.wire.schema import Array, Bytes, Codec, Nested
+from railgun.wire.rendezvous import check_rendezvous_url
+from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional, Text
 
 LINK_PREFIX: Final = "railgun://join/"
 WEB_PREFIX: Final = "https://"
@@ -49,6 +56,13 @@ class _Invite:
     room: Annotated[RoomId, Bytes(32)]
     seed: Annotated[bytes, Bytes(32)] = field(repr=False)
     contacts: Annotated[tuple[Contact, ...], Array(Nested(Contact), INVITE_CONTACTS_MAX)]
+    rendezvous: Annotated[
+        tuple[str, ...] | None, Optional(Array(Text(RENDEZVOUS_URL_BYTES_MAX, 1), INVITE_RENDEZVOUS_MAX, 1))
+    ] = None
+
+    def __post_init__(self) -> None:
+        if any(check_rendezvous_url(server) != server for server in self.rendezvous or ()):
+            raise ValueError("a rendezvous server's address ends without a slash")
 
 
 _INVITES: Final[Codec[_Invite]] = Codec({1: _Invite}, bytes_max=INVITE_BYTES_MAX)
@@ -63,12 +77,14 @@ class Invite:
         room: 32 bytes.
         seed: 32 bytes, secret: who holds it may ask to be let in.
         contacts: at most 8 relays to start from, each with 1 to 4 addresses.
+        rendezvous: at most 2 servers to ask for relays where none of those can be dialled.
     """
 
     network: NetworkId
     room: RoomId
     seed: bytes = field(repr=False)
     contacts: tuple[RelayContact, ...]
+    rendezvous: tuple[str, ...] = ()
 
 
 def pack_contacts(contacts: Sequence[RelayContact]) -> tuple[Contact, ...]:
@@ -107,9 +123,9 @@ def format_invite(invite: Invite, web_page: str | None = None) -> str:
     Raises:
         ValueError: a field does not fit.
     """
-    text = spell_text(
-        _INVITES.encode(_Invite(invite.network, invite.room, invite.seed, pack_contacts(invite.contacts)))
-    )
+    contacts = pack_contacts(invite.contacts)
+    found = _Invite(invite.network, invite.room, invite.seed, contacts, invite.rendezvous or None)
+    text = spell_text(_INVITES.encode(found))
     if web_page is None:
         return LINK_PREFIX + text
     if not web_page.startswith(WEB_PREFIX) or "#" in web_page:
@@ -139,7 +155,7 @@ def parse_invite(link: str) -> Invite:
         raise MalformedInput(
             f"the invite link is whole, but not for this version of Rail Gun: {error.detail}"
         ) from error
-    return Invite(found.network, found.room, found.seed, contacts_of(found.contacts))
+    return Invite(found.network, found.room, found.seed, contacts_of(found.contacts), found.rendezvous or ())
 
 
 def _checksum(data: bytes) -> bytes:

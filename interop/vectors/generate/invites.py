@@ -10,6 +10,7 @@ from railgun.crypto.epoch import derive_lobby_keys
 from railgun.crypto.identity import invite_key_seed
 from railgun.crypto.signing import public_key_of
 from railgun.types import Address, NetworkId, NodeKey, RelayContact, RoomId
+from railgun.wire import cbor
 from railgun.wire.invites import LINK_PREFIX, Invite, _checksum, format_invite
 
 SEED = bytes(range(32))
@@ -20,8 +21,8 @@ def _contact(number: int, *addresses: Address) -> RelayContact:
     return RelayContact(NodeKey(bytes([number]) * 32), addresses, bytes([number + 1]) * 32)
 
 
-def _invite(*contacts: RelayContact) -> Invite:
-    return Invite(NetworkId(b"\xa1" * 32), RoomId(b"\xb2" * 32), SEED, contacts)
+def _invite(*contacts: RelayContact, rendezvous: tuple[str, ...] = ()) -> Invite:
+    return Invite(NetworkId(b"\xa1" * 32), RoomId(b"\xb2" * 32), SEED, contacts, rendezvous)
 
 
 def _accepted(name: str, invite: Invite, link: str) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def _accepted(name: str, invite: Invite, link: str) -> dict[str, Any]:
         "room": invite.room.hex(),
         "seed": invite.seed.hex(),
         "contacts": contacts,
+        "rendezvous": list(invite.rendezvous),
         "link": format_invite(invite),
     }
     return {"name": name, "operation": "parse_invite", "link": link, "expected": expected}
@@ -74,6 +76,8 @@ def vectors() -> dict[str, Any]:
     plain, full = _invite(_contact(1, four)), _invite(_contact(1, four, six), _contact(5, six))
     link = format_invite(plain)
     text = link.removeprefix(LINK_PREFIX)
+    served = _invite(_contact(1, four), rendezvous=("wss://rendezvous.example",))
+    both = _invite(rendezvous=("wss://[2001:db8::7]:8443/a", "ws://192.0.2.7:80"))
     swapped = text[:20] + text[21] + text[20] + text[22:]
     return {
         "description": "Invite links (docs/spec/rooms.md).",
@@ -83,6 +87,8 @@ def vectors() -> dict[str, Any]:
             _accepted("two contacts, two kinds of address", full, format_invite(full)),
             _accepted("white space around it", plain, f"  {link}\n"),
             _accepted("as a web link", plain, format_invite(plain, "https://chat.example/join")),
+            _accepted("a rendezvous server", served, format_invite(served)),
+            _accepted("two rendezvous servers and no relay", both, format_invite(both)),
             _derived(),
         ],
         "refused": [
@@ -100,8 +106,25 @@ def vectors() -> dict[str, Any]:
             _refused("whole, no CBOR", _whole(b"\xff")),
             _refused("whole, empty", _whole(b"")),
             _refused("whole, a seed too short", _whole(_cut_seed(plain))),
+            *(_refused(f"whole, {name}", _whole(_served(*servers))) for name, servers in WRONG_SERVERS.items()),
         ],
     }
+
+
+WRONG_SERVERS: dict[str, tuple[str, ...]] = {
+    "no rendezvous server in the list": (),
+    "three rendezvous servers": ("wss://a", "wss://b", "wss://c"),
+    "an empty rendezvous server": ("",),
+    "a rendezvous server of another kind": ("https://a.example",),
+    "a rendezvous server with a slash at its end": ("wss://a.example/",),
+    "a rendezvous server with a user": ("wss://u:p@a.example",),
+    "a rendezvous server that is too long": ("wss://" + "a" * 123,),
+    "a rendezvous server with a port too great": ("wss://a.example:65536",),
+}
+
+
+def _served(*servers: str) -> bytes:
+    return cbor.encode({0: 1, 1: b"\xa1" * 32, 2: b"\xb2" * 32, 3: SEED, 4: [], 5: list(servers)})
 
 
 def _cut_seed(invite: Invite) -> bytes:

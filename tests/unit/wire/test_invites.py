@@ -13,7 +13,15 @@ from railgun.wire.invites import LINK_PREFIX, MISTYPED, NOT_OURS, Invite, format
 addresses = st.tuples(st.ip_addresses(v=4), st.integers(1, 65_535)).map(lambda pair: Address(str(pair[0]), pair[1]))
 keys = st.binary(min_size=32, max_size=32)
 contacts = st.builds(RelayContact, keys.map(NodeKey), st.lists(addresses, min_size=1, max_size=4).map(tuple), keys)
-invites = st.builds(Invite, keys.map(NetworkId), keys.map(RoomId), keys, st.lists(contacts, max_size=8).map(tuple))
+servers = st.sampled_from(["wss://a.example", "ws://192.0.2.1:80/x", "wss://" + "a" * 100 + ":65535/" + "b" * 15])
+invites = st.builds(
+    Invite,
+    keys.map(NetworkId),
+    keys.map(RoomId),
+    keys,
+    st.lists(contacts, max_size=8).map(tuple),
+    st.lists(servers, max_size=2).map(tuple),
+)
 INVITE = Invite(
     NetworkId(b"n" * 32),
     RoomId(b"r" * 32),

@@ -6,11 +6,18 @@
  */
 import { concatBytes, countCharacters, equalBytes, fromBase64url, toBase64url, utf8 } from "../bytes.js";
 import { InvalidArgument, MalformedInput } from "../errors.js";
-import { INVITE_CONTACT_ADDRESSES_MAX, INVITE_CONTACTS_MAX, INVITE_LINK_CHARACTERS_MAX } from "../limits.js";
+import {
+  INVITE_CONTACT_ADDRESSES_MAX,
+  INVITE_CONTACTS_MAX,
+  INVITE_LINK_CHARACTERS_MAX,
+  INVITE_RENDEZVOUS_MAX,
+  RENDEZVOUS_URL_BYTES_MAX,
+} from "../limits.js";
 import { sodium } from "../sodium.js";
 import type { RelayContact } from "../types.js";
 import { ADDRESS } from "./address.js";
-import { array, bytes, Codec, nested, structure } from "./schema.js";
+import { checkRendezvousUrl } from "./rendezvousUrl.js";
+import { array, bytes, Codec, nested, optional, structure, text } from "./schema.js";
 
 const LINK_PREFIX = "railgun://join/";
 const WEB_PREFIX = "https://";
@@ -32,17 +39,30 @@ export const LINK_CONTACTS = array(nested(CONTACT), INVITE_CONTACTS_MAX);
 
 const INVITES = new Codec(
   {
-    Invite: [1, structure("Invite", { network: bytes(32), room: bytes(32), seed: bytes(32), contacts: LINK_CONTACTS })],
+    Invite: [
+      1,
+      structure("Invite", {
+        network: bytes(32),
+        room: bytes(32),
+        seed: bytes(32),
+        contacts: LINK_CONTACTS,
+        rendezvous: optional(array(text(RENDEZVOUS_URL_BYTES_MAX, 1), INVITE_RENDEZVOUS_MAX, 1)),
+      }),
+    ],
   } as const,
   INVITE_BYTES_MAX,
 );
 
-/** What a link says. `seed` is secret: who holds it may ask to be let in. At most 8 relays to start from. */
+/**
+ * What a link says. `seed` is secret: who holds it may ask to be let in. At most 8 relays to start from, and at most 2
+ * rendezvous servers to ask for others.
+ */
 export interface Invite {
   readonly network: Uint8Array;
   readonly room: Uint8Array;
   readonly seed: Uint8Array;
   readonly contacts: readonly RelayContact[];
+  readonly rendezvous?: readonly string[];
 }
 
 /** Unpadded base64url of the data and its checksum. */
@@ -67,7 +87,9 @@ export function readText(text: string): Uint8Array {
  * Raises InvalidArgument where a field does not fit.
  */
 export function formatInvite(invite: Invite, webPage: string | null = null): string {
-  const text = spellText(INVITES.encode({ is: "Invite", ...invite }));
+  const named = invite.rendezvous ?? [];
+  const rendezvous = named.length > 0 ? [...named] : null;
+  const text = spellText(INVITES.encode({ is: "Invite", ...invite, rendezvous }));
   if (webPage === null) return LINK_PREFIX + text;
   if (!webPage.startsWith(WEB_PREFIX) || webPage.includes("#")) {
     throw new InvalidArgument("a web link starts with https:// and has no # of its own");
@@ -78,8 +100,11 @@ export function formatInvite(invite: Invite, webPage: string | null = null): str
 /** Read a link; white space around it is ignored. Raises MalformedInput. */
 export function parseInvite(link: string): Invite {
   if (countCharacters(link) > INVITE_LINK_CHARACTERS_MAX) throw new MalformedInput("too long for an invite link");
-  const { network, room, seed, contacts } = INVITES.decode(readText(textOf(link.replace(AROUND, ""))));
-  return { network, room, seed, contacts };
+  const { network, room, seed, contacts, rendezvous } = INVITES.decode(readText(textOf(link.replace(AROUND, ""))));
+  for (const server of rendezvous ?? []) {
+    if (checkRendezvousUrl(server) !== server) throw new MalformedInput("a rendezvous server's address ends without a slash");
+  }
+  return { network, room, seed, contacts, rendezvous: rendezvous ?? [] };
 }
 
 function textOf(link: string): string {
