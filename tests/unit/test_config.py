@@ -124,7 +124,9 @@ def test_data_home_is_honoured() -> None:
     [
         ("[node]\nprot = 1", ["railgun.toml", "node.prot", "did you mean node.port?"]),
         ("[nod]\nport = 1", ["railgun.toml", "[nod]", "did you mean node?"]),
-        ("[zzz]", ["known are profile, network, node, member, files, log"]),
+        ("[zzz]", ["known are profile, network, rendezvous, node, member, files, log"]),
+        ('[rendezvous]\nservers = ["https://a.example"]', ["rendezvous.servers", "wss://HOST or ws://HOST"]),
+        ("[rendezvous]\nservers = " + str([f"wss://{n}" for n in range(5)]), ["expected at most 4 servers"]),
         ("node = 1", ["write [node] on a line of its own"]),
         ("[node]\nport = 65536", ["node.port", "from 0 to 65535"]),
         ('[member]\nlisten = "perhaps"', ["member.listen", "true or false"]),
