@@ -5,6 +5,7 @@ Owns: their options and output. Must not know: how any of it is done.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from railgun.cli.arguments import add_command, add_group, add_network_options, add_unlock_options, utc_day, whole_number
@@ -95,6 +96,9 @@ def _add_room(subparsers: Any) -> None:
     add_room_argument(invite)
     invite.add_argument(
         "--qr", action="store_true", help="show it as a QR code too, on standard error, about 75 columns wide"
+    )
+    invite.add_argument(
+        "--qr-file", metavar="FILE", help="write it as a QR code too, into a new .svg or .png; whoever sees it has it"
     )
     invite.add_argument("--uses", type=whole_number(1, 10_000), default=1, help="how many devices it lets in")
     invite.add_argument(
@@ -229,7 +233,17 @@ def run_list(context: Context) -> int:
 def run_invite(context: Context) -> int:
     """``room invite``."""
     given = context.arguments
-    made = ask(context, "invite", room=given.room, uses=given.uses, expires_in_seconds=given.expires_in_seconds)
+    asked = {"room": given.room, "uses": given.uses, "expires_in_seconds": given.expires_in_seconds}
+    if given.qr_file is None:
+        made = ask(context, "invite", **asked)
+    else:
+        from railgun.cli.chat.qr import new_picture, picture_kind, write_picture
+
+        path = Path(given.qr_file)
+        kind = picture_kind(path)
+        with new_picture(path) as file:  # before the invite is made: it would be of no use without its picture
+            made = ask(context, "invite", **asked)
+            write_picture(file, made["link"], kind)
     context.printer.note(
         "Somebody of the room must be online when it is used: `railgun tail` keeps this device online."
     )

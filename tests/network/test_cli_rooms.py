@@ -218,7 +218,10 @@ def test_nobody_answers(lab: Lab) -> None:
     lab.member("ada")
     made = ("--profile", "ada", "room", "create", "ops", "--network", "lab.toml")
     lab.must(*made, "--bootstrap", started["contact"])
-    link = lab("--profile", "ada", "room", "invite", "ops").out.strip()
+    link = lab("--profile", "ada", "room", "invite", "ops", "--qr-file", "invite.svg").out.strip()
+    assert (lab.home / "invite.svg").read_bytes().startswith(b"<?xml")
+    taken = lab("--profile", "ada", "room", "invite", "ops", "--qr-file", "invite.svg")
+    assert "exists already" in taken.complaint
     assert running.end().status == 0
     sent = lab("--profile", "ada", "send", "ops", "hello", "--json")
     assert sent.checked("error")["error"]["kind"] == "DiscoveryError"

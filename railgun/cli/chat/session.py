@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from railgun.cli.chat import words
 from railgun.cli.chat.model import ChatModel, Entry, Heard
 from railgun.cli.chat.owned_tasks import OwnedTasks, owned_tasks
-from railgun.cli.chat.qr import invite_qr_lines
+from railgun.cli.chat.qr import QR_CONTACTS, invite_qr_lines
 from railgun.cli.chat.texts import committee_lines, file_lines, member_lines
 from railgun.cli.chat.transfers import Transfers
 from railgun.cli.failures import explain
@@ -197,18 +197,19 @@ class Session:
 
     def _show_invite(self, uses: int) -> None:
         link = self._room.invite(uses)
-        code = invite_qr_lines(link)
         for_whom = f"For {uses} of those who have it, within a week:"
-        if self._surface.has_room(len(code[0]), len(code)):
-            self._surface.show("Invite", [*code, "", for_whom, link])
-            return
+        # One relay that lives is enough to find the others: better a code with one than none.
+        for contacts in range(QR_CONTACTS, 0, -1):
+            code = invite_qr_lines(link, contacts)
+            if self._surface.has_room(len(code[0]), len(code)):
+                self._surface.show("Invite", [*code, "", for_whom, link])
+                return
         how = (
             f"A QR code of it needs {len(code[0])} columns and {len(code) + 5} lines: make the window larger and ask "
-            "again, or let another terminal print one:"
+            "again, or let another terminal print one, or make a picture:"
         )
-        self._surface.show(
-            "Invite", [for_whom, link, "", how, f"railgun room invite {self._room.room_id.hex()[:8]} --qr"]
-        )
+        command = f"railgun room invite {self._room.room_id.hex()[:8]}"
+        self._surface.show("Invite", [for_whom, link, "", how, f"{command} --qr", f"{command} --qr-file invite.png"])
 
     def _target(self, number: int) -> MessageId:
         found = self.model.entry(number).message_id

@@ -16,11 +16,14 @@ from railgun.runtime.file_views import FileView
 from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import MemberView, Message, Receipt, Typing
-from railgun.types import DeviceKey, MessageId, RootKey
+from railgun.types import Address, DeviceKey, MessageId, NetworkId, NodeKey, RelayContact, RoomId, RootKey
 from railgun.wire.content import DeleteContent, EditContent, TextContent
+from railgun.wire.invites import Invite, format_invite
 
 ADA, BOB = DeviceKey(b"a" * 32), DeviceKey(b"b" * 32)
 Script = Callable[[Session], Awaitable[None]]
+RELAYS = tuple(RelayContact(NodeKey(bytes([n]) * 32), (Address("192.0.2.1", n),), bytes(32)) for n in (1, 2, 3))
+LINK = format_invite(Invite(NetworkId(bytes(32)), RoomId(bytes(32)), bytes(32), RELAYS))
 
 
 def said(number: int, kind: str = "text") -> Message:
@@ -93,7 +96,9 @@ class FakeSurface:
     def __init__(self, script: Script) -> None:
         self.grace_seconds: float | None = None
         self._script = script
+        self.window = (79, 19)
         self.shown: list[str] = []
+        self.last: list[str] = []
 
     def taking_notes(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -112,12 +117,13 @@ class FakeSurface:
 
     def show(self, title: str, lines: Sequence[str]) -> None:
         self.shown.append(f"{title}: {len(lines)} lines")
+        self.last = list(lines)
 
     def moved(self, entry: Entry) -> None:
         self.shown.append(f"moved {entry.number}")
 
     def has_room(self, columns: int, rows: int) -> bool:
-        return columns < 80 and rows < 20
+        return columns <= self.window[0] and rows <= self.window[1]
 
     def tell(self, text: str) -> None:
         self.shown.append(text)
@@ -294,3 +300,25 @@ async def test_a_surface_need_not_wait_for_what_is_kept() -> None:
     surface.grace_seconds = 0
     await session.run(0)
     assert (session.sent, surface.shown[-1]) == (0, "under way 1")
+
+
+@pytest.mark.parametrize(
+    ("window", "lines"), [((80, 19), 0), ((60, 50), 0), ((61, 31), 31), ((72, 40), 31), ((73, 37), 37)]
+)
+async def test_an_invite_has_the_code_that_the_window_has_room_for(window: tuple[int, int], lines: int) -> None:
+    async def script(session: Session) -> None:
+        surface.window = window
+        session._show_invite(1)
+
+    class Inviting(FakeRoom):
+        def invite(self, uses: int) -> str:
+            return LINK
+
+    room = Inviting()
+    session, surface = chat(room, script)
+    await session.run(0)
+    assert sum("\u2588" in line for line in surface.last) == lines
+    assert LINK in surface.last
+    if not lines:
+        assert "needs 61 columns and 36 lines" in surface.last[3]
+        assert [line.partition(" --")[2] for line in surface.last[4:]] == ["qr", "qr-file invite.png"]
