@@ -112,7 +112,7 @@ class Sources:
     def disconnect(self, source: SourceId) -> None:
         """The connection has ended."""
         for key in (source.narrow, source.wide):
-            self._held[key].connections -= 1
+            self._held[key].connections -= 1  # kept for as long as it has connections
 
     def frame(self, source: SourceId, now: float) -> None:
         """A frame came on a connection. Raises Refusal (RATE_LIMITED)."""
@@ -131,7 +131,9 @@ class Sources:
 
     def unregister(self, source: SourceId) -> None:
         """The registration has ended."""
-        self._held[source.narrow].relays -= 1
+        narrow = self._held.get(source.narrow)
+        if narrow is not None and narrow.relays:  # its connection may have ended first, and the source be forgotten
+            narrow.relays -= 1
 
     def forget_idle(self, now: float) -> None:
         """Drop whoever has no connection and has been quiet long enough for its buckets to be full."""
