@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from railgun.errors import UsageError
 from railgun.runtime.demo.halves import HOSTS, SEARCH_PATH, Halves
 
 pytestmark = [pytest.mark.processes]
+ROOT = Path(__file__).resolve().parents[2]
 KNOCK = f"""
 import socket, sys
 try:
@@ -43,6 +46,13 @@ def namespaces() -> set[str]:
     return found
 
 
+def children(pid: int) -> list[int]:
+    """Its children's process ids."""
+    return [
+        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
+    ]
+
+
 async def knock(halves: Halves, seconds: float) -> str:
     """What comes back from the first half to a program in the second."""
     program = await asyncio.create_subprocess_exec(
@@ -63,6 +73,40 @@ async def test_halves_hear_each_other_unless_cut_and_leave_nothing_behind() -> N
         await halves.heal()
         await halves.heal()
         assert await knock(halves, 10) == "heard"
+    assert not namespaces() - before
+
+
+CUT_AND_WAIT = """
+import asyncio
+from railgun.runtime.demo.halves import Halves
+
+async def main():
+    async with Halves() as halves:
+        await halves.cut()
+        print("cut", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+async def test_a_cut_network_is_gone_however_the_program_ends_that_made_it(number: signal.Signals) -> None:
+    before = namespaces()
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CUT_AND_WAIT, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert program.stdout is not None
+    assert await program.stdout.readline() == b"cut\n"
+    assert len(namespaces() - before) >= 2
+    holders = [os.pidfd_open(pid) for pid in children(program.pid)]
+    program.send_signal(number)
+    await program.wait()
+    for holder in holders:
+        poll = select.poll()
+        poll.register(holder, select.POLLIN)
+        assert await asyncio.to_thread(poll.poll, 10_000)
+        os.close(holder)
     assert not namespaces() - before
 
 
