@@ -23,12 +23,11 @@ from railgun.limits import (
     INVITE_CONTACTS_MAX,
     INVITE_LINK_CHARACTERS_MAX,
     INVITE_RENDEZVOUS_MAX,
-    RENDEZVOUS_URL_BYTES_MAX,
 )
 from railgun.types import Address, NetworkId, NodeKey, RelayContact, RoomId
 from railgun.wire.records import AddressShape
-from railgun.wire.rendezvous import check_rendezvous_url
-from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional, Text
+from railgun.wire.rendezvous import RendezvousUrlShape
+from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional
 
 LINK_PREFIX: Final = "railgun://join/"
 WEB_PREFIX: Final = "https://"
@@ -57,12 +56,8 @@ class _Invite:
     seed: Annotated[bytes, Bytes(32)] = field(repr=False)
     contacts: Annotated[tuple[Contact, ...], Array(Nested(Contact), INVITE_CONTACTS_MAX)]
     rendezvous: Annotated[
-        tuple[str, ...] | None, Optional(Array(Text(RENDEZVOUS_URL_BYTES_MAX, 1), INVITE_RENDEZVOUS_MAX, 1))
+        tuple[str, ...] | None, Optional(Array(RendezvousUrlShape(), INVITE_RENDEZVOUS_MAX, 1))
     ] = None
-
-    def __post_init__(self) -> None:
-        if any(check_rendezvous_url(server) != server for server in self.rendezvous or ()):
-            raise ValueError("a rendezvous server's address ends without a slash")
 
 
 _INVITES: Final[Codec[_Invite]] = Codec({1: _Invite}, bytes_max=INVITE_BYTES_MAX)

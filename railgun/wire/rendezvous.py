@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Final, TypeAlias, Union
+from typing import Annotated, Any, Final, TypeAlias, Union
 
 from railgun.errors import MalformedInput
 from railgun.limits import (
@@ -22,8 +22,9 @@ from railgun.limits import (
     SEALED_BLOB_BYTES,
 )
 from railgun.types import Address, NetworkId, NodeKey, RelayContact
+from railgun.wire.cbor import Value
 from railgun.wire.records import AddressShape
-from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional, Uint
+from railgun.wire.schema import Array, Bytes, Codec, Nested, Optional, Shape, Uint
 
 RENDEZVOUS_VERSION: Final = 1
 RENDEZVOUS_PATH: Final = "/v1"
@@ -175,6 +176,25 @@ RENDEZVOUS_FRAMES: Final[Codec[RendezvousFrame]] = Codec(
     },
     bytes_max=RENDEZVOUS_FRAME_BYTES_MAX,
 )
+
+
+@dataclass(frozen=True)
+class RendezvousUrlShape(Shape):
+    """A server's address as `check_rendezvous_url` gives it."""
+
+    def pack(self, value: Any) -> Value:
+        try:
+            fits = isinstance(value, str) and check_rendezvous_url(value) == value
+        except MalformedInput:
+            fits = False
+        if not fits:
+            raise ValueError("expected a rendezvous server's address")
+        return value  # type: ignore[no-any-return]
+
+    def unpack(self, value: Value) -> Any:
+        if not isinstance(value, str) or check_rendezvous_url(value) != value:
+            raise MalformedInput("a rendezvous server's address is a text that ends without a slash")
+        return value
 
 
 def check_rendezvous_url(text: str) -> str:

@@ -21,6 +21,7 @@ from railgun.wire import roster
 from railgun.wire.certificates import DeviceCertificate
 from railgun.wire.content import PartContent
 from railgun.wire.records import Ad, AddressShape, Obituary
+from railgun.wire.rendezvous import RendezvousUrlShape
 from railgun.wire.schema import Array, Bool, Bytes, Codec, Int, Nested, Optional, Shape, Text, Uint, shapes_of
 
 TRIES_MAX = 400
@@ -76,6 +77,8 @@ class Sampler:
                 return self.instance(shape.cls)
             case AddressShape():
                 return self._address()
+            case RendezvousUrlShape():
+                return self._rendezvous_url()
             case _:
                 raise AssertionError(f"tests/fuzz/samples.py does not know {type(shape).__name__}")
 
@@ -110,6 +113,12 @@ class Sampler:
             else ":".join(f"{random.randrange(1, 2**16):x}" for _ in range(8))
         )
         return Address(host, random.randint(1, 65_535))
+
+    def _rendezvous_url(self) -> str:
+        random = self._random
+        host = random.choice(("a.example", "[2001:db8::1]", "192.0.2.1"))
+        path = "/" + "p" * self._length(1, 80) if random.random() < 0.5 else ""
+        return f"{random.choice(('ws', 'wss'))}://{host}:{random.randint(1, 65_535)}{path}"
 
     # --- classes whose fields depend on each other --------------------------------------------------
 
