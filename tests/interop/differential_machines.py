@@ -27,6 +27,7 @@ from railgun.wire.sealed import SEALED_BODIES, Fragment
 from tests.fuzz.mutations import mutated
 from tests.interop.differential_decoders import ISSUED, Json, code_of, plain
 from tests.interop.differential_rosters import roster_run, roster_script, was_anything_filed
+from tests.interop.differential_sending import clock_run, clock_script, publisher_run, publisher_script, was_receipted
 from tests.support.ads import host_of, seed_of
 
 NODES = 12
@@ -245,5 +246,7 @@ def machines() -> list[Machine]:
         Machine("reconciliation", _reconciliation, _reconciliation_script, bool),
         Machine("fragments", _fragments, _fragments_script, _has_whole),
         Machine("roster", roster_run, roster_script, was_anything_filed),
+        Machine("publisher", publisher_run, publisher_script, was_receipted),
+        Machine("clock", clock_run, clock_script, bool),
         Machine("committee", _committee, _committee_script, bool),
     ]

@@ -1,14 +1,23 @@
 /** Machines that are given a script, by the name under which tests/interop/differential.py knows the Python one. */
-import { fromHex, toHex } from "../../src/bytes.js";
+import { equalBytes, fromHex, toHex } from "../../src/bytes.js";
+import { Agenda } from "../../src/core/agenda.js";
+import { EpochClock } from "../../src/core/clock.js";
+import { RelayPool, type Committee } from "../../src/core/committee.js";
 import { Directory } from "../../src/core/directory.js";
+import type { Effect } from "../../src/core/effects.js";
 import { FragmentAssembly } from "../../src/core/fragments.js";
+import { Publisher } from "../../src/core/publisher.js";
 import { answerIds, answerRanges, answerRequest, openComparison } from "../../src/core/reconciliation.js";
 import type { DirectoryFrame } from "../../src/core/reconciliation.js";
 import { Roster } from "../../src/core/roster.js";
-import { FRAMES } from "../../src/wire/frames.js";
+import { contentHash } from "../../src/crypto/hashing.js";
+import { signReceipt } from "../../src/crypto/proofs.js";
+import { SigningKey } from "../../src/crypto/signing.js";
+import { NetworkKind } from "../../src/network.js";
+import { FRAMES, type Frame } from "../../src/wire/frames.js";
 import { SEALED_BODIES } from "../../src/wire/sealed.js";
 import { networkOf, order, summary } from "../support/coreOperations.js";
-import { list, number, type Case } from "../support/operations.js";
+import { list, number, text, type Case } from "../support/operations.js";
 import { codeOf } from "../support/outcome.js";
 import { fieldsOf, type Json } from "../support/packed.js";
 
@@ -74,10 +83,123 @@ function roster(given: Json): Json {
   return [outcomes, days, held.size, held.pendingCount, toHex(held.digest()), held.export().map((data) => data.length)];
 }
 
+/** Envelopes on their way: every call of a script, what it sends, and when the publisher wants to be called again. */
+function publisher(given: Json): Json {
+  const input = given as Case;
+  const seats = list(input, "seats").map((seed) => new SigningKey(fromHex(seed as string)));
+  const relays = seats.map(({ publicKey }, index) =>
+    ({ nodeKey: publicKey, address: { host: Uint8Array.of(20, 0, index, 1), port: 9_000 }, roles: 1 }));
+  const tag = fromHex(input["tag"] as string);
+  const committee = new RelayPool(relays, NetworkKind.LAN).order(tag, number(input, "committee_size"));
+  const agenda = new Agenda();
+  const run = new PublisherRun(new Publisher(tag, agenda), committee, seats);
+  return list(input, "steps").map((step) => {
+    const [name, now, ...values] = step as readonly [string, number, ...Json[]];
+    const result = codeOr(() => run.step(name, now, values));
+    const timers: Effect[] = [];
+    agenda.arm(timers);
+    const due = agenda.takeDue(now).length;
+    const frames = run.takeSent();
+    return [result, frames, timers.map((timer) => (timer.is === "SetTimer" ? timer.at : null)), due, run.size];
+  });
+}
+
+class PublisherRun {
+  readonly #publisher: Publisher;
+  readonly #committee: Committee;
+  readonly #seats: readonly SigningKey[];
+  #out: Effect[] = [];
+  #dead: readonly number[] = [];
+
+  constructor(made: Publisher, committee: Committee, seats: readonly SigningKey[]) {
+    this.#publisher = made;
+    this.#committee = committee;
+    this.#seats = seats;
+  }
+
+  get size(): number {
+    return this.#publisher.size;
+  }
+
+  takeSent(): Json {
+    const sent = this.#out.flatMap((effect) =>
+      effect.is === "SendFrame" ? [[effect.peers.map(toHex), toHex(contentHash(FRAMES.encode(effect.frame)))]] : []);
+    this.#out = [];
+    return sent;
+  }
+
+  step(name: string, now: number, values: readonly Json[]): Json {
+    const [first, second] = values;
+    const isDead = (seat: Uint8Array): boolean => this.#dead.some((index) => equalBytes(this.#key(index), seat));
+    const entries = (some: Json | undefined): Uint8Array[] => (some as readonly number[]).map((at) => this.#key(at));
+    switch (name) {
+      case "publish": {
+        const input = first as Case;
+        const envelope = new Uint8Array(number(input, "bytes")).fill(number(input, "size_class"));
+        this.#publisher.publish(text(input, "id"), envelope, entries(second), this.#committee, now, this.#out);
+        return null;
+      }
+      case "entries":
+        this.#publisher.entriesChanged(entries(first), entries(second), this.#committee, now, this.#out);
+        return null;
+      case "dead":
+        this.#dead = first as readonly number[];
+        return null;
+      case "due":
+        return this.#publisher.due(entries(first), this.#committee, isDead, now, this.#out).map(toHex);
+      case "direct":
+        this.#publisher.publishDirectly(this.#key(first as number), this.#committee, now, this.#out);
+        return this.#publisher.owing(now).map(([seat, id]) => [seat, id]);
+      case "excuse":
+        this.#publisher.excuse(this.#key(first as number));
+        return null;
+      case "receipt":
+        return this.#publisher.receiptReceived(this.#receipt(first as Case), this.#committee, isDead).map(fieldsOf);
+      case "refused":
+        this.#publisher.refused(first as readonly string[], second as number, now);
+        return null;
+      case "acknowledged": {
+        const progress = this.#publisher.acknowledged(first as string, ...(second as unknown as [number, number]));
+        return progress === null ? null : fieldsOf(progress);
+      }
+      default: {
+        const isLate = name === "late";
+        const left = isLate ? this.#publisher.tooLate(first as readonly string[]) : this.#publisher.takeUnsettled();
+        return left.map(({ id }) => id);
+      }
+    }
+  }
+
+  #key(index: number): Uint8Array {
+    return this.#seats[index]?.publicKey ?? new Uint8Array(32);
+  }
+
+  #receipt(input: Case): Extract<Frame, { readonly is: "Receipt" }> {
+    const key = this.#seats[number(input, "seat")] ?? new SigningKey(new Uint8Array(32));
+    const ids = list(input, "ids").map((id) => fromHex(id as string));
+    const tag = this.#committee.tag;
+    const signature = input["forged"] === true ? new Uint8Array(64) : signReceipt(key, tag, ids);
+    return { is: "Receipt", tag, ids, seat: key.publicKey, signature };
+  }
+}
+
+/** Readings and relays' offsets, and what the clock shows after each. */
+function clock(given: Json): Json {
+  const held = new EpochClock();
+  return (given as readonly (readonly [string, string, number])[]).map(([name, relay, seconds]) => {
+    if (name === "read") held.read(seconds);
+    else held.sample(relay, seconds);
+    const { measuredOffsetSeconds, correctionSeconds } = held;
+    return [measuredOffsetSeconds, correctionSeconds, held.wall(100), held.directoryWall(100), held.monotonic(1_000)];
+  });
+}
+
 export const MACHINES: Readonly<Record<string, Run>> = {
   directory,
   reconciliation,
   fragments,
   roster,
+  publisher,
+  clock,
   committee: (given) => order(given as Case),
 };
