@@ -179,6 +179,8 @@ class RelayHost:
             return directory.directory.newest_ad(machine.node_key)
 
         self.registrar = RelayRegistrar(servers, network_id(network), seed, newest_ad, dice)
+        if not servers:
+            return
         for registration in self.registrar.registrations:
             self._tasks.start("registration", self.registrar.serve(registration))
         finder = RelayFinder(

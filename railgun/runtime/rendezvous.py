@@ -22,7 +22,7 @@ from railgun.types import NetworkId, RelayContact
 from railgun.wire.records import Ad, encode_record
 from railgun.wire.rendezvous import RendezvousCode, check_rendezvous_url
 
-LOOK_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 0.5
 """How long all relays have to have failed: more may be dialled in the next moment."""
 AGAIN_SECONDS_MIN: Final = 15.0
