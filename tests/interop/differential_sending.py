@@ -77,8 +77,8 @@ class _Run:
         return order_relays(self.tag, ads, NetworkParameters("vectors", NetworkKind.LAN), size)
 
     def step(self, name: str, now: float, values: list[Any], out: Effects) -> Json:
-        first = values[0] if values else None
-        second = values[1] if len(values) > 1 else None
+        first: Any = values[0] if values else None
+        second: Any = values[1] if len(values) > 1 else None
         publisher, committee = self.publisher, self.committee
         match name:
             case "publish":
