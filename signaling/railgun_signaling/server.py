@@ -39,13 +39,17 @@ from railgun_signaling.metrics import CONTENT_TYPE, Metrics
 from railgun_signaling.nats_presence import NatsPresence
 from railgun_signaling.presence import Alone, Presence, PresenceState
 from railgun_signaling.relays import Relays
-from railgun_signaling.sources import Host, SourceId, SourceLimits, Sources, normal_host, source_host
+from railgun_signaling.sources import Host, SourceId, SourceLimits, Sources, is_trusted, normal_host, source_host
 
 PATH: Final = f"/v{PROTOCOL_VERSION}"
 UPKEEP_SECONDS: Final = 10.0
 SUMMARY_SECONDS: Final = 300.0
 HALF_OPEN_EXTRA: Final = 256
 """TCP connections beyond those that are served: they have OPENING_SECONDS to say what they want."""
+TCP_FACTOR: Final = 2
+"""A source may have so many times as many TCP connections as it may have served: some are on their way in or out."""
+NOBODY: Final = "0.0.0.0"
+"""A connection that is gone already has no address any more."""
 _OTHER_VERSION: Final = re.compile(r"/v[0-9]{1,4}")
 
 log = Log("server")
@@ -58,6 +62,7 @@ class _Connection(ServerConnection):
     source: SourceId | None = None
     host: Host | None = None
     refusal: Refusal | None = None
+    tcp_source: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -65,7 +70,7 @@ class _Connection(ServerConnection):
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         super().connection_made(transport)
-        if not self.signaling.accepted():
+        if not self.signaling.accepted(self):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,6 +87,7 @@ class Server:
         self._configuration = configuration
         self.metrics = Metrics()
         self._tcp = 0
+        self._tcp_of: dict[bytes, int] = {}
         self._served = 0
         self._clients: set[Client] = set()
         self._draining = False
@@ -203,10 +209,22 @@ class Server:
 
     # --- connections ----------------------------------------------------------------------------
 
-    def accepted(self) -> bool:
-        """A TCP connection came; whether there is a place for it."""
+    def accepted(self, connection: _Connection) -> bool:
+        """A TCP connection came; whether there is a place for it.
+
+        Whoever never says what it wants holds a place for OPENING_SECONDS, so one source may hold only so many. Behind
+        a trusted proxy sources are told apart by what they say, and the proxy has to see to this.
+        """
         self._tcp += 1
-        if self._tcp <= self._configuration.limits.connections_max + HALF_OPEN_EXTRA:
+        limits = self._configuration.limits
+        peer = _peer_of(connection)
+        if not is_trusted(peer, self._configuration.server.trusted_proxies):
+            connection.tcp_source = self.shared.sources.identify(peer).narrow
+            held = self._tcp_of[connection.tcp_source] = self._tcp_of.get(connection.tcp_source, 0) + 1
+            if held > TCP_FACTOR * limits.connections_per_source:
+                self.metrics.count("connections_cut_total")
+                return False
+        if self._tcp <= limits.connections_max + HALF_OPEN_EXTRA:
             return True
         self.metrics.count("connections_cut_total")
         return False
@@ -214,6 +232,10 @@ class Server:
     def lost(self, connection: _Connection) -> None:
         """A TCP connection has ended."""
         self._tcp -= 1
+        if connection.tcp_source is not None:
+            self._tcp_of[connection.tcp_source] -= 1
+            if not self._tcp_of[connection.tcp_source]:
+                del self._tcp_of[connection.tcp_source]
         if connection.source is not None:
             self._served -= 1
             self.shared.sources.disconnect(connection.source)
@@ -263,7 +285,7 @@ class Server:
         source, host, refusal = connection.source, connection.host, connection.refusal
         if source is None or host is None:
             source = SourceId(b"", b"")
-        client = Client(self.shared, connection, source, host or normal_host("0.0.0.0"))
+        client = Client(self.shared, connection, source, host or normal_host(NOBODY))
         try:
             if refusal is not None:
                 await client.refuse(refusal)
@@ -281,10 +303,8 @@ class Server:
             self._empty.set()
 
     def _host_of(self, connection: ServerConnection, request: Request) -> Host:
-        name = connection.remote_address
-        peer = normal_host(name[0]) if name else normal_host("0.0.0.0")
         forwarded = request.headers.get_all("X-Forwarded-For")
-        return source_host(peer, forwarded, self._configuration.server.trusted_proxies)
+        return source_host(_peer_of(connection), forwarded, self._configuration.server.trusted_proxies)
 
     def _leaving(self) -> Refusal:
         return Refusal(RefusalCode.SHUTTING_DOWN, secrets.choice(range(1, 6)))  # so that not all come at once
@@ -334,6 +354,11 @@ class Server:
         gauge("in_flight_bytes", "Bytes of blobs that wait for readers.", lambda: shared.mailboxes.in_flight.held_bytes)
         gauge("nats_connected", "1 while NATS answers.", lambda: int(self._presence.state is PresenceState.CONNECTED))
         gauge("draining", "1 while the server takes its leave.", lambda: int(self._draining))
+
+
+def _peer_of(connection: ServerConnection) -> Host:
+    name = connection.remote_address
+    return normal_host(name[0] if name else NOBODY)
 
 
 def _response(

@@ -198,7 +198,7 @@ def source_host(peer: Host, forwarded_for: Sequence[str], trusted: Sequence[Netw
     ``forwarded_for``: the values of ``X-Forwarded-For``, believed only as far as trusted proxies wrote them: from the
     right, the first address that is none of theirs. Anything odd in it: the proxy itself.
     """
-    if not _is_trusted(peer, trusted):
+    if not is_trusted(peer, trusted):
         return peer
     text = ",".join(forwarded_for)
     if len(text) > FORWARDED_FOR_BYTES_MAX:
@@ -208,10 +208,11 @@ def source_host(peer: Host, forwarded_for: Sequence[str], trusted: Sequence[Netw
             host = normal_host(item.strip())
         except ValueError:
             return peer
-        if not _is_trusted(host, trusted):
+        if not is_trusted(host, trusted):
             return host
     return peer
 
 
-def _is_trusted(host: Host, trusted: Sequence[Network]) -> bool:
+def is_trusted(host: Host, trusted: Sequence[Network]) -> bool:
+    """Whether this is one of the operator's proxies."""
     return any(host.version == network.version and host in network for network in trusted)

@@ -181,6 +181,22 @@ async def test_half_a_request_is_cut_in_time_and_beyond_the_places_at_once(monke
         await until(lambda: server.metrics.value("tcp_connections") == 0)
 
 
+async def test_one_source_cannot_hold_all_places_by_saying_nothing() -> None:
+    async with running(changed(configuration(), connections_per_source=2)) as server:
+        slow = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
+        await until(lambda: server.metrics.value("tcp_connections") == 4)
+        reader, late = await asyncio.open_connection("127.0.0.1", server.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""  # cut at once, though the server has thousands of places
+        assert server.metrics.value("connections_cut_total") == 1
+        for _, writer in [*slow, (reader, late)]:
+            writer.close()
+        await until(lambda: server.metrics.value("tcp_connections") == 0)
+        assert not server._tcp_of
+        async with raw_client(url_of(server)) as raw:
+            await raw.open()
+
+
 # --- who never reads --------------------------------------------------------------------------
 
 
