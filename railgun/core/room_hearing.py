@@ -239,6 +239,8 @@ class RoomHearing:
         if caught is None:
             return RoomOutcome()
         outcome = RoomOutcome(list(caught.writes), plan_changed=True)
+        if caught.changed or caught.unknown:
+            self._doubts.once_more(now)
         if caught.changed:
             outcome.add(self._telling.roster_changed(self._telling.state(wall), forked=False))
         for first in range(0, len(caught.unknown), ROSTER_ENTRIES_PER_CONTENT_MAX):

@@ -43,6 +43,10 @@ class RosterDoubts:
         self._again_seconds = min(2 * self._again_seconds, ROSTER_ASK_AGAIN_SECONDS)
         self._not_before = now + ROSTER_ASK_DOUBT_SECONDS
 
+    def once_more(self, now: float) -> None:
+        """The answer was of another roster than ours: others may differ from both, and only one answers at a time."""
+        self._ask_at = min(self.next_at(now), now + ROSTER_ASK_DOUBT_SECONDS)
+
     def arose(self, now: float) -> None:
         """Somebody spoke whom the roster does not know, or an entry came before those that it builds on."""
         self._ask_at = min(self.next_at(now), max(now, self._not_before))

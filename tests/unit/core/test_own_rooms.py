@@ -108,6 +108,15 @@ def test_a_doubt_is_asked_about_at_once_but_not_often() -> None:
     assert between == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
 
 
+def test_after_an_answer_that_differed_it_is_asked_once_more() -> None:
+    doubts = RosterDoubts(r.Device("own").key)
+    doubts.asked(100.0)
+    doubts.once_more(101.0)
+    assert doubts.next_at(101.0) == 101.0 + ROSTER_ASK_DOUBT_SECONDS
+    doubts.asked(161.0)
+    assert doubts.next_at(161.0) == 161.0 + ROSTER_ASK_AGAIN_SECONDS
+
+
 def test_without_a_doubt_it_is_asked_once_an_hour() -> None:
     doubts = RosterDoubts(r.Device("own").key)
     doubts.asked(doubts.next_at(0.0))

@@ -250,3 +250,20 @@ def test_who_was_removed_cannot_have_the_roster_sent_again_and_again_by_repeatin
     answers = [body for body in sealed_since(world, cara, room, place) if isinstance(body, AnswerChunk)]
     assert 2 <= len(answers) <= 4
     assert {answer.recipient for answer in answers} == {BERT.key}
+
+
+def test_three_rosters_become_one_though_one_member_answers_at_a_time() -> None:
+    """Each of three lacks what one other filed; whoever asks hears of one of the two."""
+    world = World()
+    room, (anna, bert, cara, dora) = room_of(world, ANNA, BERT, CARA, DORA)
+    nodes = (anna, bert, cara, dora)
+    for speaker in nodes[:3]:
+        world.weather = Apart(world, (speaker.device.name,))  # nobody hears it
+        speaker.invite(room)
+        world.settle()
+    world.weather = CALM
+    assert len(digests(room, *nodes)) == 4
+    dora.crash()  # it asks soon after its start, and nobody else for an hour
+    # A question a minute until it has all, and one more, whose answer shows it what the first to answer lacks by now.
+    world.pass_time(6 * ROSTER_ASK_DOUBT_SECONDS)
+    assert len(digests(room, *nodes)) == 1
