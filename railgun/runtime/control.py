@@ -32,7 +32,7 @@ from railgun.errors import (
 )
 from railgun.limits import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX, CONTROL_REQUEST_SECONDS
 from railgun.runtime.logs import Log
-from railgun.runtime.tasks import Supervisor
+from railgun.runtime.tasks import Supervisor, first_ended, running
 
 SOCKET_NAME: Final = "control"
 SOCKET_MODE: Final = 0o600
@@ -166,17 +166,9 @@ class ControlServer:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             await _write_error(writer, "UsageError", f"not a request: {type(error).__name__}")
             return
-        work = asyncio.ensure_future(self._work(name, arguments, writer))
-        left = asyncio.ensure_future(reader.read(1))  # a command that is interrupted closes its end
-        both: set[asyncio.Future[Any]] = {work, left}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                await work
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+        # A command that is interrupted closes its end.
+        async with running(work=self._work(name, arguments, writer), left=_until_left(reader)) as both:
+            await first_ended(*both)
 
     async def _work(self, name: str, arguments: Mapping[str, object], writer: asyncio.StreamWriter) -> None:
         try:
@@ -226,6 +218,12 @@ def _peer_user(writer: asyncio.StreamWriter) -> int:
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(user)
+
+
+async def _until_left(reader: asyncio.StreamReader) -> None:
+    """Until the other end says more, which it never does, or is gone, in whatever way."""
+    with suppress(ConnectionError):
+        await reader.read(1)
 
 
 async def _write_error(writer: asyncio.StreamWriter, kind: str, message: str) -> None:

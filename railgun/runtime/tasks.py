@@ -6,12 +6,41 @@ Owns: starting, watching and ending a group of named tasks. Must not know: what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from railgun.runtime.logs import Log
 
 log = Log("tasks")
+
+
+@asynccontextmanager
+async def running(**works: Coroutine[Any, Any, Any]) -> AsyncIterator[tuple[asyncio.Task[Any], ...]]:
+    """Tasks of these names, in their order, for the length of the block. At its end those that still run are cancelled;
+    it waits for all. An error that the block has not raised is logged."""
+    loop = asyncio.get_running_loop()
+    tasks = tuple(loop.create_task(work, name=name) for name, work in works.items())
+    raised: BaseException | None = None
+    try:
+        yield tasks
+    except BaseException as error:
+        raised = error
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+            if isinstance(result, Exception) and result is not raised:
+                log.error("task failed", cause=result, task=task.get_name())
+
+
+async def first_ended(*tasks: asyncio.Task[Any]) -> None:
+    """Until one of ``tasks`` has ended; raises its error. Of several that have, the first in this order counts."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 class Supervisor:

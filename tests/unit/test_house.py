@@ -105,6 +105,17 @@ def test_no_exception_is_swallowed_whole() -> None:
     assert not found, f"swallowed: {found}"
 
 
+def test_no_task_is_without_an_owner() -> None:
+    """`running` and `Supervisor` end their tasks and lose no error; `ensure_future` leaves both to chance."""
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree, _ in trees("railgun", "signaling")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ensure_future")
+    ]
+    assert not found, f"tasks without an owner: {found}"
+
+
 def test_the_check_for_swallowed_exceptions_can_fail() -> None:
     handler = ast.parse("try:\n    f()\nexcept (ValueError, Exception):\n    pass").body[0]
     assert isinstance(handler, ast.Try)

@@ -22,7 +22,7 @@ from railgun.runtime.demo.relay_worker import network_of
 from railgun.runtime.demo.resources import keep_sampling, take_sample
 from railgun.runtime.identity import create_member_profile
 from railgun.runtime.system import SystemClock, SystemEntropy
-from railgun.runtime.tasks import Supervisor
+from railgun.runtime.tasks import Supervisor, first_ended, running
 from railgun.runtime.worker_main import Orders, main
 from railgun.types import SizeClass
 
@@ -227,17 +227,10 @@ async def work(orders: Orders, start: Message) -> None:
             if start["samples"]:
                 member.sample()
             tasks.start("peer", peer.wait())
-            failing = asyncio.ensure_future(tasks.wait())
-            obeying = asyncio.ensure_future(member.obey())
             try:
-                await asyncio.wait([failing, obeying], return_when=asyncio.FIRST_COMPLETED)
-                for future in (failing, obeying):
-                    if future.done():
-                        future.result()
+                async with running(failing=tasks.wait(), obeying=member.obey()) as both:
+                    await first_ended(*both)
             finally:
-                for future in (failing, obeying):
-                    future.cancel()
-                await asyncio.gather(failing, obeying, return_exceptions=True)
                 await tasks.aclose()
 
 

@@ -5,7 +5,6 @@ Owns: starting it, and its account. Must not know: rooms, members.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from railgun.runtime.dht_status import relay_dht_status
 from railgun.runtime.profile import Profile, ProfileKind, create_profile, open_profile
 from railgun.runtime.relay_host import RelayHost, RelayKeys
 from railgun.runtime.system import SystemClock, SystemEntropy
-from railgun.runtime.tasks import Supervisor
+from railgun.runtime.tasks import Supervisor, first_ended, running
 from railgun.runtime.worker_main import Orders, main
 from railgun.runtime.workers import Message
 from railgun.wire.contacts import format_contact, parse_contact
@@ -58,7 +57,6 @@ async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
         entropy=entropy,
         store=profile.store,
     )
-    failing = asyncio.ensure_future(host.wait())
     sampling = Supervisor()
     try:
         with Recorder(lambda record: orders.tell("record", record=record), start.get("evidence")) as recorder:
@@ -70,14 +68,11 @@ async def _serve(orders: Orders, start: Message, profile: Profile) -> None:
             )
             if start["samples"]:
                 sampling.start("resources", keep_sampling(recorder, lambda: host.links.dialled_count))
-            listening = asyncio.ensure_future(_listen(orders, host, recorder, samples=start["samples"]))
-            await asyncio.wait([failing, listening], return_when=asyncio.FIRST_COMPLETED)
-            listening.cancel()
-            if failing.done():
-                failing.result()
+            listening = _listen(orders, host, recorder, samples=start["samples"])
+            async with running(failing=host.wait(), listening=listening) as both:
+                await first_ended(*both)
     finally:
         await sampling.aclose()
-        failing.cancel()
         await host.aclose()
 
 

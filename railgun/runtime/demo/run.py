@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from railgun.runtime.demo.evidence import FAULTS, SUFFIX, Record, Recorder, prepare_directory
 from railgun.runtime.demo.halves import Halves
@@ -24,6 +24,7 @@ from railgun.runtime.demo.resources import idle_seconds
 from railgun.runtime.demo.result import DemoResult
 from railgun.runtime.demo.totals import totals
 from railgun.runtime.network_file import save_network
+from railgun.runtime.tasks import Supervisor, first_ended, running
 from railgun.runtime.workers import Message, WorkerGroup
 
 BEGIN_DELAY_SECONDS: Final = 0.3
@@ -146,7 +147,8 @@ async def run_demo(
         group = await stack.enter_async_context(WorkerGroup("demo"))
         network = DemoNetwork(group, options, evidence, tally.note, halves)
         faults = stack.enter_context(_FaultAccount(evidence if options.faults.any else None))
-        reporting = asyncio.ensure_future(_report(network, tally.progress, began, progress))
+        reporting = Supervisor()
+        reporting.start("report", _report(network, tally.progress, began, progress))
         try:
             await _unless(network.until_failure(), network.start())
             injector = Injector(network, options.faults, halves, faults.recorder) if options.faults.any else None
@@ -157,15 +159,14 @@ async def run_demo(
             result = totals(options, accounts, time.monotonic() - began)
             if options.stay:
                 tally.progress.phase = "staying"
-                reporting.cancel()
-                running = await _running(network, options, group)
+                await reporting.aclose()
+                stay = await _running(network, options, group)
                 with _told_to_stop() as told:
                     if staying is not None:
-                        staying(result, running)
+                        staying(result, stay)
                     await _unless(network.until_failure(), told.wait())
         finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            await reporting.aclose()
             await network.aclose()
     return result
 
@@ -234,18 +235,12 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def _unless(failure: Awaitable[None], work: Awaitable[Result]) -> Result:
+async def _unless(failure: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:
     """The work's result, or the failure if that comes first."""
-    failing, working = asyncio.ensure_future(failure), asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([failing, working], return_when=asyncio.FIRST_COMPLETED)
-        if failing.done():
-            failing.result()
-        return await working
-    finally:
-        for future in (failing, working):
-            future.cancel()
-        await asyncio.gather(failing, working, return_exceptions=True)
+    async with running(failing=failure, working=work) as (failing, working):
+        await first_ended(failing, working)
+        result: Result = await working
+        return result
 
 
 async def _report(
