@@ -44,6 +44,11 @@ def add(subparsers: Any) -> None:
         "it left. Ctrl-C takes it back; if this process dies, the next command on the profile goes on with it",
     )
     send.add_argument(
+        "--key",
+        help="a name of your own for this text, up to 64 bytes: run again with the same one, after a crash or without "
+        "an answer, it says nothing twice. The newest 1,024 of a room are remembered",
+    )
+    send.add_argument(
         "--timeout-seconds",
         metavar="SECONDS",
         type=whole_number(1, 3_600),
@@ -98,11 +103,14 @@ def run_send(context: Context) -> int:
     if given.file is not None:
         if given.text is not None:
             raise UsageError("give a text or --file, not both")
+        if given.key is not None:
+            raise UsageError("--key names a text: a file that was cut off goes on by itself")
         return files.run_send(context, given.file)
     if given.text is None:
         raise UsageError("there is nothing to send: give a text, or --file PATH")
     text = _read_stdin(context) if given.text == STDIN else _checked(given.text)
-    sent = ask(context, "send", room=given.room, text=text, timeout_seconds=given.timeout_seconds)
+    asked = {"room": given.room, "text": text, "timeout_seconds": given.timeout_seconds}
+    sent = ask(context, "send", **asked, **({} if given.key is None else {"key": given.key}))
     if sent["message_id"] is None:
         context.printer.result(
             sent,

@@ -24,6 +24,7 @@ from railgun.runtime.peer import Peer
 from railgun.runtime.room import Room
 from railgun.runtime.room_views import Message, SettingsView
 from railgun.runtime.searching import search_history
+from railgun.runtime.tasks import running
 from railgun.types import DeviceKey, RelayContact, RoomId
 from railgun.wire.invites import parse_invite
 from railgun.wire.records import Ad
@@ -203,7 +204,8 @@ class PeerService:
         except DiscoveryError as error:
             raise DiscoveryError(f"nothing was sent or kept: {error}") from error
         try:
-            receipt = await room.send(text, timeout=max(1.0, seconds - (monotonic() - began)))
+            left = max(1.0, seconds - (monotonic() - began))
+            receipt = await room.send(text, key=given.text("key") if given.has("key") else None, timeout=left)
         except DiscoveryError:  # kept, and on its way without us: the promise is broken, but nothing is lost
             return {**_name(room), "message_id": None, "receipts": None, "of": None, "latency_ms": None}
         return {
@@ -382,18 +384,12 @@ class PeerService:
 
     async def _while_reaching(self, work: Coroutine[Any, Any, Result], contacts: tuple[RelayContact, ...]) -> Result:
         """Do ``work``, but give up when no relay can be reached at all. Raises as `_reach` and as ``work``."""
-        working = asyncio.ensure_future(work)
-        reaching = asyncio.ensure_future(self._reach(contacts))
-        both: set[asyncio.Future[Any]] = {working, reaching}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        async with running(working=work, reaching=self._reach(contacts)) as (working, reaching):
+            await asyncio.wait((working, reaching), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 await reaching
-            return await working
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            result: Result = await working
+            return result
 
 
 class _Arguments:

@@ -115,9 +115,7 @@ class Room:
         body = TextContent(content) if isinstance(content, str) else content
         if isinstance(body, TypingContent):
             raise UsageError("nobody signs for typing: use set_typing")
-        named = None if key is None else key.encode()
-        if named is not None and not 1 <= len(named) <= SEND_KEY_BYTES_MAX:
-            raise UsageError(f"a send's key has 1 to {SEND_KEY_BYTES_MAX} bytes in UTF-8")
+        named = None if key is None else _send_key(key)
         return await self._mail.send(lambda token: self._start(body, token, size_class, named), timeout)
 
     async def reply(self, message_id: MessageId, text: str) -> Receipt:
@@ -398,6 +396,16 @@ class Room:
             StoreError: the disk.
         """
         await self._peer.leave(self.room_id)
+
+
+def _send_key(key: str) -> bytes:
+    try:
+        named = key.encode()
+    except UnicodeEncodeError:  # a command line that is not UTF-8
+        named = b""
+    if not 1 <= len(named) <= SEND_KEY_BYTES_MAX:
+        raise UsageError(f"a send's key has 1 to {SEND_KEY_BYTES_MAX} bytes in UTF-8")
+    return named
 
 
 __all__ = ["MemberView", "Message", "Receipt", "Room", "Typing"]

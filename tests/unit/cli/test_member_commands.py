@@ -110,6 +110,7 @@ def test_texts_that_cannot_be_sent(ada: Commands) -> None:
     assert "there is nothing to send" in ada("send", "ops", "-", stdin=b"\n").complaint
     assert "convert it first" in ada("send", "ops", "caf\udce9").complaint
     assert "did you mean --json?" in ada("send", "ops", "--jsn", "x").complaint
+    assert "--key names a text" in ada("send", "ops", "--file", "x", "--key", "k").complaint
 
 
 def test_a_send_that_no_relay_answers_ends_in_its_time_and_says_that_nothing_was_taken(ada: Commands) -> None:
