@@ -24,7 +24,9 @@ from railgun.storage.message_log import MessageLog
 from railgun.storage.sqlite_store import SqliteStore
 from tests.support.crash_enumeration import Death, counted, failures, live, story
 
-PARTS = 4
+pytestmark = pytest.mark.timeout(300)
+"""On a loaded machine a part takes many times its processor time."""
+PARTS = 6
 ENUMERATED = (("join", "anna"), ("join", "bert"), ("sizes", "anna"), ("removal", "anna"), ("file", "bert"))
 SAMPLE_EVERY = 9
 """In the stories that are enumerated only by `make soak`."""
