@@ -81,6 +81,14 @@ def test_an_unknown_variable_is_a_mistake() -> None:
         load_configuration(None, {"RAILGUN_SIGNALING_SERVER_PROT": "1"})
 
 
+def test_its_variables_are_no_mistyped_ones_of_railgun() -> None:
+    """Both may run under one environment."""
+    from railgun.runtime import config
+
+    environ = {environment_name(setting): "x" for setting in setting_names()}
+    assert config.load_configuration(None, environ | {"HOME": "/"}).node.port == config.PORT_DEFAULT
+
+
 def test_a_relays_contact_is_read_as_railgun_writes_it() -> None:
     ad = plain_ad(1)
     contact = RelayContact(NodeKey(ad.node_key), (ad.address,), b"c" * 32)

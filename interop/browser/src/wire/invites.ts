@@ -102,7 +102,9 @@ export function parseInvite(link: string): Invite {
   if (countCharacters(link) > INVITE_LINK_CHARACTERS_MAX) throw new MalformedInput("too long for an invite link");
   const { network, room, seed, contacts, rendezvous } = INVITES.decode(readText(textOf(link.replace(AROUND, ""))));
   for (const server of rendezvous ?? []) {
-    if (checkRendezvousUrl(server) !== server) throw new MalformedInput("a rendezvous server's address ends without a slash");
+    if (checkRendezvousUrl(server) !== server) {
+      throw new MalformedInput("a rendezvous server's address ends without a slash");
+    }
   }
   return { network, room, seed, contacts, rendezvous: rendezvous ?? [] };
 }
