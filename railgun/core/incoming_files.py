@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from railgun.core.file_table import TABLE, FileTable
 from railgun.core.persistence import Write
 from railgun.crypto.hashing import keyed_hash
 from railgun.errors import UsageError
@@ -41,7 +41,6 @@ from railgun.wire.file_content import (
 from railgun.wire.roster import DeviceField
 from railgun.wire.schema import Bytes, Codec, Text, Uint
 
-TABLE: Final = "files"
 STATE_KEY: Final = b"i"
 PART_KEY: Final = b"p"
 JITTER_LABEL: Final = "railgun/file-turn/v1"
@@ -98,18 +97,16 @@ class IncomingFile:
     @property
     def bytes_held(self) -> int:
         """Of the file's own bytes."""
-        return min(self.size_bytes, len(self.held) * FILE_UNIT_BYTES)
+        return self.held.bytes_of(self.size_bytes)
 
 
-class IncomingFiles:
+class IncomingFiles(FileTable[IncomingFile]):
     """One room's. ``bytes_max``: larger files are not collected."""
 
     def __init__(self, room: RoomId, own: DeviceKey, bytes_max: int) -> None:
-        self._room = room
+        super().__init__(room)
         self._own = own
         self._bytes_max = min(bytes_max, FILE_BYTES_MAX)
-        self._files: OrderedDict[MessageId, IncomingFile] = OrderedDict()
-        self._sequence = itertools.count(1)
 
     def load(self, rows: Iterable[tuple[bytes, bytes]], now: float) -> None:
         """Fill an empty machine from the rows of ``files`` whose keys start with the room's id and ``i``.
@@ -121,10 +118,9 @@ class IncomingFiles:
         for key, value in rows:
             row = _ROWS.decode(value)
             held = UnitSet(_units(row.size_bytes), row.held)
-            file = MessageId(key[len(self._room) + 1 :])
             found.append(
                 IncomingFile(
-                    file,
+                    self._file_of(key),
                     row.author,
                     row.name,
                     row.media_type,
@@ -135,18 +131,9 @@ class IncomingFiles:
                     held,
                 )
             )
-        for incoming in sorted(found, key=lambda incoming: incoming.sequence):
-            self._files[incoming.file] = incoming
+        self._restore(found)
+        for incoming in self._files.values():
             self._ask_later(incoming, now)
-        self._sequence = itertools.count(max((incoming.sequence for incoming in found), default=0) + 1)
-
-    def get(self, file: MessageId) -> IncomingFile | None:
-        """By the id of the message that offers it."""
-        return self._files.get(file)
-
-    def all(self) -> list[IncomingFile]:
-        """In the order of their offers."""
-        return list(self._files.values())
 
     # --- what the room brings -------------------------------------------------------------------
 

@@ -7,17 +7,15 @@ Spec: docs/spec/files.md.
 from __future__ import annotations
 
 import enum
-import itertools
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from railgun.core.incoming_files import TABLE
+from railgun.core.file_table import TABLE, FileTable
 from railgun.core.persistence import Write
 from railgun.limits import FILE_BYTES_MAX, FILE_NAME_BYTES_MAX, FILE_RESEND_TIMES_MAX, FILES_OUTGOING_MAX
-from railgun.types import MessageId, RoomId
-from railgun.wire.file_content import FILE_UNIT_BYTES, FILE_UNITS_MAX, FileWantContent, UnitRange, UnitSet, units_of
+from railgun.types import MessageId
+from railgun.wire.file_content import FILE_UNITS_MAX, FileWantContent, UnitRange, UnitSet, units_of
 from railgun.wire.schema import Bytes, Codec, Text, Uint
 
 OWN_KEY: Final = b"o"
@@ -68,16 +66,11 @@ class OutgoingFile:
     @property
     def bytes_left(self) -> int:
         """Of the file's own bytes."""
-        return min(self.size_bytes, len(self.left) * FILE_UNIT_BYTES)
+        return self.left.bytes_of(self.size_bytes)
 
 
-class OutgoingFiles:
+class OutgoingFiles(FileTable[OutgoingFile]):
     """One room's."""
-
-    def __init__(self, room: RoomId) -> None:
-        self._room = room
-        self._files: OrderedDict[MessageId, OutgoingFile] = OrderedDict()
-        self._sequence = itertools.count(1)
 
     def load(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Fill an empty machine from the rows of ``files`` whose keys start with the room's id and ``o``.
@@ -89,10 +82,9 @@ class OutgoingFiles:
         for key, value in rows:
             row = _ROWS.decode(value)
             left = UnitSet(units_of(row.size_bytes), row.left)
-            file = MessageId(key[len(self._room) + 1 :])
             found.append(
                 OutgoingFile(
-                    file,
+                    self._file_of(key),
                     row.path,
                     row.name,
                     row.size_bytes,
@@ -103,16 +95,7 @@ class OutgoingFiles:
                     left,
                 )
             )
-        self._files.update((item.file, item) for item in sorted(found, key=lambda item: item.sequence))
-        self._sequence = itertools.count(max((item.sequence for item in found), default=0) + 1)
-
-    def get(self, file: MessageId) -> OutgoingFile | None:
-        """By the id of the message that offers it."""
-        return self._files.get(file)
-
-    def all(self) -> list[OutgoingFile]:
-        """In the order of their offers."""
-        return list(self._files.values())
+        self._restore(found)
 
     def begin(self, file: MessageId, path: bytes, name: str, size_bytes: int, changed_microseconds: int) -> list[Write]:
         """An own file was offered. Raises ValueError where something does not fit."""

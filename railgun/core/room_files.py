@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from railgun.core.conversation import Message
-from railgun.core.incoming_files import STATE_KEY, TABLE, IncomingFiles
+from railgun.core.file_table import TABLE
+from railgun.core.incoming_files import STATE_KEY, IncomingFiles
 from railgun.core.outgoing_files import OWN_KEY, OutgoingFiles
 from railgun.core.room_notifications import FileChanged, MessagePrepared
 from railgun.core.room_port import RoomOutcome

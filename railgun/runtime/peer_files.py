@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from railgun.core.incoming_files import TABLE as FILES
+from railgun.core.file_table import TABLE as FILES
 from railgun.core.incoming_files import IncomingFile, IncomingState, part_key
 from railgun.core.outgoing_files import OutgoingFile, OutgoingState
 from railgun.core.persistence import Write

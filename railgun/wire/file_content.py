@@ -76,6 +76,10 @@ class UnitSet:
     def is_full(self) -> bool:
         return len(self) == self.count
 
+    def bytes_of(self, size_bytes: int) -> int:
+        """How many of a file's ``size_bytes`` these units are; the last is mostly shorter."""
+        return min(size_bytes, len(self) * FILE_UNIT_BYTES)
+
     def encoded(self) -> bytes:
         """A bitmap, the first unit lowest, without zeros at its end."""
         return self._bits.to_bytes((self._bits.bit_length() + 7) // 8, "little")
