@@ -255,6 +255,8 @@ class Exchange:
         except MalformedInput:
             self._counters.malformed += 1
         except Exception:
+            # A mistake of ours, of whatever kind, that one datagram brings to light must not end the node for all the
+            # others; it is logged with its trace, and tests hold the counter at 0.
             self._counters.internal_errors += 1
             logger.exception("a datagram could not be handled")
 

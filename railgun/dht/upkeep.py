@@ -94,6 +94,8 @@ class Upkeep:
             except RailGunError as error:
                 logger.warning("upkeep of the DHT: %s", error)
             except Exception:
+                # A mistake of ours, of whatever kind, must not end all upkeep: what is due is due again next turn. It
+                # is logged with its trace, and tests hold the counter at 0.
                 self._counters.internal_errors += 1
                 logger.exception("upkeep of the DHT")
 

@@ -85,6 +85,8 @@ class DialPath:
             try:
                 self.receiver(datagram)
             except Exception:
+                # The event loop would log it without the counter, and leave the rest of this turn unread. Tests hold
+                # the counter at 0.
                 self._counters.internal_errors += 1
                 logger.exception("a datagram could not be handled")
 

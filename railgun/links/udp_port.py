@@ -220,6 +220,8 @@ class UdpPort:
         try:
             self._sort(datagram, source)
         except Exception:
+            # Strangers choose what comes here: a mistake of ours, of whatever kind, must not end the port for all
+            # others. It is logged with its trace, and tests hold the counter at 0.
             self._counters.internal_errors += 1
             logger.exception("a datagram could not be handled")
 

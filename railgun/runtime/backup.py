@@ -225,7 +225,7 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         sync_directory(path.parent)
-    except BaseException:
+    except BaseException:  # an interruption too must leave no half a file behind; it goes on up
         with suppress(FileNotFoundError):
             path.unlink()
         raise

@@ -84,7 +84,7 @@ async def main():
     async with Halves() as halves:
         await halves.cut()
         print("cut", flush=True)
-        await asyncio.sleep(600)
+        await asyncio.Event().wait()
 
 asyncio.run(main())
 """

@@ -259,6 +259,6 @@ def test_the_example_in_the_reference_is_valid(tmp_path: Path) -> None:
     ],
 )
 def test_servers_are_literal_addresses_and_few(kind: str, value: object, said: str) -> None:
-    assert said in refusal(None, **{f"network__{kind}": value})
+    assert said in refusal(None, {}, **{f"network__{kind}": value})
     if isinstance(value, str):
         assert said in refusal(None, {f"RAILGUN_NETWORK_{kind.upper()}": value})

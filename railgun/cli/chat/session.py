@@ -226,7 +226,7 @@ class Session:
         """Do ``work`` beside what is typed next; wait while too much is under way."""
         try:
             await self._slots.acquire()
-        except BaseException:
+        except BaseException:  # above all a cancellation: work that never began is closed, and the error goes on up
             work.close()
             raise
         if self._tasks is None:
