@@ -94,7 +94,6 @@ class ClientMachine:
         self.liveness = Liveness(self.agenda, None)
         self.reputation = Reputation() if reputation is None else reputation
         directory.report = self.reputation.report
-        directory.liveness = self.liveness
         self.rooms: dict[RoomId, Room] = {}
         self._entropy = entropy
         self._clock_told: float | None = None

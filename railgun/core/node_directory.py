@@ -14,12 +14,11 @@ from railgun.core.connector import Connector
 from railgun.core.directory import Directory
 from railgun.core.effects import Effects, PenalisePeer, SendFrame
 from railgun.core.gossip import Gossip, GossipOutcome
-from railgun.core.liveness import Liveness
 from railgun.core.obituaries import DEADLINE as OBITUARY_DEADLINE
 from railgun.core.obituaries import Obituaries, ObituaryOutcome
 from railgun.core.own_ad import OwnAd
 from railgun.errors import MalformedInput, PeerError, RefusalCode
-from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN, PULSE_SECONDARY_SECONDS
+from railgun.limits import BOOTSTRAP_MAX, CLOCK_SAMPLES_MIN
 from railgun.ports import Chooser
 from railgun.types import NodeKey, PeerKey, RelayContact, Tag
 from railgun.wire.directory_frames import DirectoryFrame
@@ -34,8 +33,6 @@ QUIET_AFTER_SECONDS = 10.0
 SETTLED_AFTER_SECONDS = 120.0
 GOSSIP = ("gossip",)
 HOME = ("home",)
-HOME_PULSE_SECONDS = PULSE_SECONDARY_SECONDS
-"""Unwatched, a relay that died is noticed by its transport after half a minute, and one that lives idles out."""
 FIRST_DIALS = ("first-dials",)
 FIRST_DIALS_SECONDS = 0.3
 """While no link stands, this often two more relays are dialled: most of those that a node remembers may be gone, and
@@ -65,9 +62,6 @@ class NodeDirectory:
         """``own_ad`` is None for clients."""
         self.report: Callable[[PeerKey, RefusalCode, str, int], None] | None = None
         """Who hears of penalties (code, detail, points), where somebody keeps an account of them."""
-        self.liveness: Liveness | None = None
-        """What watches home relays, at a client. A relay has many links beside them, and what it sends on those shows
-        soon enough who is dead."""
         self.directory = directory
         self.agenda = Agenda()
         self.connector = Connector(self.agenda)
@@ -249,15 +243,9 @@ class NodeDirectory:
             for node_key in [key for key in self._homes if not self.connector.is_linked(key)]:
                 if len(self._homes) > most:
                     self._release(node_key)
-        if self.liveness is not None:
-            for node_key in self._homes:
-                if self.connector.is_linked(node_key):
-                    self.liveness.watch(PeerKey(node_key), HOME, HOME_PULSE_SECONDS, now)
 
     def _release(self, node_key: NodeKey) -> None:
         del self._homes[node_key]
-        if self.liveness is not None:
-            self.liveness.unwatch(PeerKey(node_key), HOME)
         self.connector.release(HOME, node_key)
 
     def _dial_more(self, now: float, out: Effects) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from railgun.core.effects import Disconnect, SendPulse
+from railgun.core.effects import Disconnect
 from railgun.core.notifications import ClockCorrected, CommitteeJoined, EpochOpened, NoCommittee, NotSent
 from railgun.core.room_port import RoomOutcome
 from railgun.crypto.epoch import EpochKeys
@@ -161,21 +161,6 @@ def test_silence_of_three_seconds_is_death_and_the_next_is_at_hand_before() -> N
     assert lab.machine.connector.is_wanted(third)  # type: ignore[arg-type]
     effects += lab.until(14.3, silent=[primary])
     assert [effect.peer for effect in effects if isinstance(effect, Disconnect)] == [primary]
-
-
-def test_a_relay_that_serves_no_room_is_watched_too_as_long_as_it_is_a_home() -> None:
-    lab = ClientLab()
-    lab.attach()
-    homes = list(lab.machine.directory._homes)
-    idle = next(key for key in homes if key not in lab.ranked[:3])
-    lab.connect(idle)
-    lab.until(30.0)
-    assert lab.machine.connector.is_linked(idle)
-    effects = lab.until(38.5, silent=[idle])
-    assert [effect.peer for effect in effects if isinstance(effect, Disconnect)] == [idle]
-    lab.connect(idle)  # somebody else has taken its place
-    effects = lab.until(60.0, silent=[idle])
-    assert [effect.peer for effect in effects if isinstance(effect, SendPulse)].count(idle) == 0  # type: ignore[arg-type]
 
 
 def test_a_notice_of_death_makes_a_client_ask_and_it_leaves_nobody_that_answers() -> None:
@@ -370,8 +355,7 @@ def test_leaving_a_room_leaves_nothing_behind() -> None:
     sizes = lab.machine.state_sizes()
     assert sizes["tags"] == 0
     assert lab.machine.connector.wanted_count <= baseline_wants
-    homes = [key for key in lab.machine.directory._homes if lab.machine.connector.is_linked(key)]
-    assert len(lab.machine.liveness) == len(homes)
+    assert len(lab.machine.liveness) == 0
 
 
 def test_frames_for_relays_are_a_fault_and_unknown_tags_are_nothing() -> None:
