@@ -344,3 +344,14 @@ def test_a_room_that_put_this_device_out_is_told_from_one_that_is_being_joined()
     assert [membership_word(room) for room in (joining, inside, out)] == ["joining", "member", "removed"]
     (line,) = removed_words([joining, inside, out])
     assert "removed from a\\nb" in line
+
+
+def test_a_tampered_backup_is_one_line_and_no_profile(ada: Commands) -> None:
+    ada.set("RAILGUN_BACKUP_PASSPHRASE", "correct horse")
+    assert ada("backup", "ada.backup").status == 0
+    whole = (ada.home / "ada.backup").read_bytes()
+    altered = [whole[:-1], whole + b"x", whole[:-1] + bytes([whole[-1] ^ 1]), bytes([whole[0] ^ 1]) + whole[1:], b""]
+    for content in altered:
+        (ada.home / "tampered").write_bytes(content)
+        assert "backup" in ada("restore", "tampered", "--profile", "back").complaint
+        assert not (ada.home / "back").exists()
