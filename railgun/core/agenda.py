@@ -5,17 +5,22 @@ Must not know: what a name means.
 
 A deadline may have slack: it is met with whatever else is due from its time on, and wakes the node by itself only when
 the slack is used up. A node that pulses each second wakes no more often for what can wait a second.
+
+One deadline, BEAT, is set anew several times a second and mostly put off before it is due: it stands beside the heap.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Any, TypeAlias
+import math
+from typing import Any, Final, TypeAlias
 
 from railgun.core.effects import Effects, SetTimer
 
 DeadlineName: TypeAlias = tuple[Any, ...]
 """A word and what it concerns: ``("pulse", peer)``."""
+BEAT: Final[DeadlineName] = ("beat",)
+"""The name under which `Agenda.beat_at` is due; it is set by `Agenda.set_beat` alone."""
 
 
 class Agenda:
@@ -27,24 +32,29 @@ class Agenda:
         """By when the node is to be woken at the latest."""
         self._soft: list[tuple[float, int, DeadlineName]] = []
         """Those with slack, by when they may be met first."""
+        self.beat_at = math.inf
+        """When BEAT is due; infinite while it is not set."""
         self._sequence = 0
         self._generation = 0
-        self._armed_at: float | None = None
+        self._armed_at = math.inf
+        """When the timer that was asked for goes off; infinite while none was."""
+        self._is_armed_in_vain = False
+        """Whether that was for a beat that has been put off since."""
         self.to_arm = False
         """Whether `arm` would do anything."""
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return len(self._deadlines) + (self.beat_at < math.inf)
 
     def set(self, name: DeadlineName, at: float, slack_seconds: float = 0.0) -> None:
         """Name a deadline at monotonic second ``at``, or up to ``slack_seconds`` later with what else is due then."""
-        self._sequence += 1
-        self._deadlines[name] = (at, self._sequence)
+        self._sequence = sequence = self._sequence + 1
+        self._deadlines[name] = (at, sequence)
         if slack_seconds:
-            heapq.heappush(self._soft, (at, self._sequence, name))
+            heapq.heappush(self._soft, (at, sequence, name))
             at += slack_seconds
-        heapq.heappush(self._heap, (at, self._sequence, name))
-        if self._armed_at is None or at < self._armed_at:
+        heapq.heappush(self._heap, (at, sequence, name))
+        if at < self._armed_at:
             self.to_arm = True
 
     def set_earlier(self, name: DeadlineName, at: float, slack_seconds: float = 0.0) -> None:
@@ -52,6 +62,15 @@ class Agenda:
         standing = self._deadlines.get(name)
         if standing is None or standing[0] > at:
             self.set(name, at, slack_seconds)
+
+    def set_beat(self, at: float) -> None:
+        """Have BEAT due at monotonic second ``at``, infinite for never. A timer that was armed for one that is put off
+        is armed anew, so that the node sleeps on."""
+        if at < self._armed_at:
+            self.to_arm = True
+        elif self.beat_at == self._armed_at < at:
+            self._is_armed_in_vain = self.to_arm = True
+        self.beat_at = at
 
     def cancel(self, name: DeadlineName) -> None:
         """Forget a deadline; harmless when there is none."""
@@ -65,8 +84,12 @@ class Agenda:
         return generation == self._generation
 
     def take_due(self, now: float) -> list[DeadlineName]:
-        """Remove and return the names due at ``now``, earliest first; after them those whose slack has begun."""
+        """Remove and return the names due at ``now``: BEAT, then the others, earliest first; after them those whose
+        slack has begun."""
         due: list[DeadlineName] = []
+        if self.beat_at <= now:
+            self.beat_at = math.inf
+            due.append(BEAT)
         deadlines = self._deadlines
         for heap in (self._heap, self._soft):
             while heap and heap[0][0] <= now:
@@ -79,14 +102,14 @@ class Agenda:
 
     def take_fired(self, generation: int, now: float) -> list[DeadlineName]:
         """The timer of ``generation`` went off: what is due, as `take_due`; nothing if another was asked for since."""
-        if not self.is_current(generation):
+        if generation != self._generation:
             return []
         self.fired()
         return self.take_due(now)
 
     def fired(self) -> None:
         """The armed timer went off; `arm` will ask for the next."""
-        self._armed_at = None
+        self._armed_at = math.inf
         self.to_arm = True
 
     def arm(self, out: Effects) -> None:
@@ -94,16 +117,17 @@ class Agenda:
         if not self.to_arm:
             return
         self.to_arm = False
-        heap = self._heap
+        heap, deadlines = self._heap, self._deadlines
+        at = self.beat_at
         while heap:
-            standing = self._deadlines.get(heap[0][2])
-            if standing is not None and standing[1] == heap[0][1]:
+            first_at, sequence, name = heap[0]
+            standing = deadlines.get(name)
+            if standing is not None and standing[1] == sequence:
+                at = min(at, first_at)
                 break
             heapq.heappop(heap)
-        if not heap:
-            return
-        at = heap[0][0]
-        if self._armed_at is None or at < self._armed_at:
+        if at < self._armed_at or (self._is_armed_in_vain and self._armed_at < at < math.inf):
+            self._is_armed_in_vain = False
             self._generation += 1
             self._armed_at = at
             out.append(SetTimer(self._generation, at))

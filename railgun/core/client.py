@@ -64,7 +64,17 @@ from railgun.types import DeviceKey, EnvelopeId, EnvelopeKind, NodeKey, PeerKey,
 from railgun.wire.direct_contacts import DirectContact
 from railgun.wire.directory_frames import AdsPush, AdsRequest, DirectoryIds, DirectoryRanges
 from railgun.wire.envelope import NONCE_BYTES, ParsedEnvelope, parse_envelope
-from railgun.wire.frames import Deliver, Digest, Frame, Pulse, Receipt, Refused, SeatDown, Subscribed
+from railgun.wire.frames import (
+    Deliver,
+    Digest,
+    Frame,
+    Pulse,
+    Receipt,
+    Refused,
+    SeatDown,
+    Subscribed,
+    SubscriptionMode,
+)
 from railgun.wire.roster import Cover
 
 WAITING_REQUESTS_MAX = 1_024
@@ -188,10 +198,8 @@ class ClientMachine:
         elif kind is PulseReceived:
             self._pulse_received(event.peer, event.pulse, now, out)  # type: ignore[union-attr]
         elif kind is TimerFired:
-            if self.agenda.is_current(event.generation):  # type: ignore[union-attr]
-                self.agenda.fired()
-                for name in self.agenda.take_due(now):
-                    self._due(name, now, out)
+            for name in self.agenda.take_fired(event.generation, now):  # type: ignore[union-attr]
+                self._due(name, now, out)
         else:
             self._rare(event, now, out)
         if self.reputation.reports:
@@ -367,6 +375,8 @@ class ClientMachine:
         match frame:
             case Digest():
                 tag.digest(peer, frame, now)
+            case Subscribed(mode=SubscriptionMode.AUDIT):
+                tag.subscribed(peer, frame, now, out)
             case Subscribed():
                 was_served = bool(tag.attached)
                 self.tags.subscribed(tag, peer, frame, now, out)

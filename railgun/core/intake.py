@@ -9,7 +9,7 @@ seat names, and none of ours does, shows where there is more to be had; it accus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from railgun.core.agenda import Agenda
@@ -205,11 +205,11 @@ class Intake:
         """What a seat delivered under this id was no good: take it from anyone else who offers it."""
         self._seen.pop(envelope_id, None)
 
-    def digest(self, seat: NodeKey, frame: Digest, now: float, *, audited: bool) -> None:
+    def digest(self, seat: NodeKey, frame: Digest, now: float, *, own_seats: Iterable[NodeKey] | None) -> None:
         """A seat names ids; what stays unseen for a while is pulled from it.
 
-        ``audited``: the seat is none of ours, and what it names ours should have named too. At the tag's end it no
-        longer matters who names what.
+        ``own_seats``: where the seat was audited, those that serve us: what it names they should have named too. At the
+        tag's end it no longer matters who names what.
 
         Raises:
             MalformedInput: numbers run further than a tag's ids may.
@@ -218,13 +218,15 @@ class Intake:
         if log is None:
             return
         self._check_number(frame.first_number + len(frame.ids))
+        is_audit = own_seats is not None and not self.is_closing
+        own = [self.logs[item].ids for item in own_seats or () if item in self.logs] if is_audit else []
         for offset, envelope_id in enumerate(frame.ids):
             if envelope_id not in self._seen and not self._note_unseen(seat, log, envelope_id, now):
                 # Not noted as known either: the gap in its numbering brings it back later.
                 log.last_number = max(log.last_number, frame.first_number + offset)
                 continue
             log.know(frame.first_number + offset, envelope_id)
-            if audited and not self.is_closing:
+            if is_audit and not any(envelope_id in ids for ids in own):
                 self._suspect(seat, envelope_id, now)
         self._watch_gap(seat, log, now)
 

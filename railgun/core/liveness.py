@@ -22,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from railgun.core.agenda import Agenda, DeadlineName
+from railgun.core.agenda import BEAT, Agenda, DeadlineName
 from railgun.core.effects import Effects, SendPulse
 from railgun.limits import DEAD_SECONDS, PROBE_SECONDS, PULSE_SECONDS, SUSPECT_SECONDS
 from railgun.types import PeerKey
@@ -48,8 +48,17 @@ LATE_SECONDS: Final = 0.2
 ASLEEP_SECONDS: Final = 1.0
 """A deadline that comes so late means that this machine itself did not run: answers may wait unread."""
 _EPSILON: Final = 1e-6
-PULSES: Final[DeadlineName] = ("pulses",)
+PULSES: Final[DeadlineName] = BEAT
 """The owner's agenda says when `Liveness.pulses_due` is to be asked."""
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    """A look at who of those asked at one moment has answered; spared once all have."""
+
+    at: float
+    asked_at: float
+    peers: list[PeerKey]
 
 
 @dataclass(slots=True)
@@ -71,6 +80,8 @@ class _Watch:
     is_hinted: bool = False
     was_late: bool = False
     is_doubted: bool = False
+    look: _Look | None = None
+    """The one that waits for its answer."""
     has_deadline: bool = False
     """Whether a look at its silence may stand in the agenda; most pulses are answered before one is worth it."""
 
@@ -97,8 +108,8 @@ class Liveness:
         """A heap of the keys of `_due`."""
         self._due: dict[float, list[PeerKey]] = {}
         """Who is due at which moment; whose watch names another moment is stale there."""
-        self._looks: deque[tuple[float, float, list[PeerKey]]] = deque()
-        """When to see who has answered: (then, when they were asked, who), in the order of time."""
+        self._looks: deque[_Look] = deque()
+        """In the order of time."""
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -136,7 +147,7 @@ class Liveness:
                 self._moments.clear()
                 self._due.clear()
                 self._looks.clear()
-                self._agenda.cancel(PULSES)
+                self._agenda.set_beat(math.inf)
 
     def is_doubted(self, peer: PeerKey) -> bool:
         """Whether it leaves pulses unanswered for clearly longer than usual."""
@@ -154,6 +165,9 @@ class Liveness:
                 watch.usual_seconds += USUAL_SHARE * (took - watch.usual_seconds)
             watch.oldest_unanswered_at = None
             watch.dead_seconds = DEAD_SECONDS
+            if watch.look is not None:
+                self._answered(peer, watch.look)
+                watch.look = None
             if watch.is_hurried:
                 watch.is_hurried = watch.is_hinted = watch.is_doubted = watch.was_late = False
                 self._plan(peer, watch, self._on_grid(now + watch.interval_seconds))
@@ -201,10 +215,10 @@ class Liveness:
         relays which compare them learn nothing.
         """
         shared: Pulse | None = None
-        asked: list[PeerKey] = []
+        look: _Look | None = None
         moments = self._moments
-        while self._looks and self._looks[0][0] <= now + _EPSILON:
-            self._look(*self._looks.popleft(), now)
+        while self._looks and self._looks[0].at <= now + _EPSILON:
+            self._take_look(self._looks.popleft(), now)
         while moments and moments[0] <= now:
             moment = heapq.heappop(moments)
             for peer in self._due.pop(moment):
@@ -212,7 +226,11 @@ class Liveness:
                 if watch is None or watch.due_at != moment or not self._is_owed(peer, watch, now):
                     continue
                 if watch.oldest_unanswered_at == now and not watch.is_hurried:
-                    asked.append(peer)
+                    if look is None:
+                        look_at = max(self._on_grid(now + LOOK_SECONDS), self._looks[-1].at if self._looks else now)
+                        look = _Look(look_at, now, [])
+                    look.peers.append(peer)
+                    watch.look = look
                 if self._own_key is None:
                     watch.sequence += 1
                     out.append(SendPulse(peer, Pulse(watch.sequence, 0, True, ())))
@@ -222,25 +240,39 @@ class Liveness:
                     shared = Pulse(self._sequence, 0, True, ())
                 watch.sequence = self._sequence
                 out.append(SendPulse(peer, shared))
-        if asked:
-            look_at = max(self._on_grid(now + LOOK_SECONDS), self._looks[-1][0] if self._looks else now)
-            self._looks.append((look_at, now, asked))
+        if look is not None:
+            self._looks.append(look)
         if moments:
-            self._agenda.set(PULSES, self._not_after_a_look(moments[0]))
+            self._agenda.set_beat(self._not_after_a_look(moments[0]))
 
-    def _look(self, look_at: float, asked_at: float, peers: list[PeerKey], now: float) -> None:
+    def _answered(self, peer: PeerKey, look: _Look) -> None:
+        """One less to look at; who wakes for nobody, sleeps on until pulses are owed."""
+        look.peers.remove(peer)
+        if look.peers or not self._looks:
+            return
+        if look is self._looks[0]:
+            self._looks.popleft()
+            if self._moments:
+                self._agenda.set_beat(self._not_after_a_look(self._moments[0]))
+        elif look in self._looks:
+            self._looks.remove(look)
+
+    def _take_look(self, look: _Look, now: float) -> None:
         """Ask those again at once who were asked then and have not answered."""
-        for peer in peers:
+        for peer in look.peers:
             watch = self._watches.get(peer)
-            if watch is not None and watch.oldest_unanswered_at == asked_at and not watch.is_hurried:
+            if watch is None:
+                continue
+            watch.look = None
+            if watch.oldest_unanswered_at == look.asked_at and not watch.is_hurried:
                 watch.is_hurried = True
-                if now > look_at + LATE_SECONDS:
+                if now > look.at + LATE_SECONDS:
                     watch.was_late = True
                     watch.oldest_unanswered_at = now
                 self._plan(peer, watch, now)
 
     def _not_after_a_look(self, at: float) -> float:
-        return min(at, self._looks[0][0]) if self._looks else at
+        return min(at, self._looks[0].at) if self._looks else at
 
     def _plan(self, peer: PeerKey, watch: _Watch, at: float) -> None:
         """Have the peer looked at then, and no more at the moment that was planned before."""
@@ -252,7 +284,7 @@ class Liveness:
         self._due[at] = [peer]
         heapq.heappush(self._moments, at)
         if self._moments[0] == at:
-            self._agenda.set(PULSES, self._not_after_a_look(at))
+            self._agenda.set_beat(self._not_after_a_look(at))
 
     def _is_owed(self, peer: PeerKey, watch: _Watch, now: float) -> bool:
         """Whether the peer is to be sent a pulse now; plans its next one, and a look at its silence."""

@@ -161,6 +161,8 @@ class RelayFrames:
             peer.tags = {item: proof for item, proof in peer.tags.items() if item in self._tags.seats}
         if tag not in peer.tags and len(peer.tags) >= TAGS_PER_PEER_MAX:
             raise PeerError(RefusalCode.QUOTA_EXCEEDED, "tags of one peer", penalty_points=0)
+        if frame.mode is SubscriptionMode.AUDIT and self._audited_again(peer, frame, now, out):
+            return
         opener = peer.opener(proved=True)
         is_open = self._tags.check_cheaply(frame.descriptor, opener, now)
         named = self._tags.seats[tag].store.last_number / IDS_PER_FRAME_MAX if is_open else WORK_OPENING_A_TAG
@@ -177,6 +179,23 @@ class RelayFrames:
             self._tags.settle(seat, now, out)
         if not is_open or frame.mode is not SubscriptionMode.AUDIT:  # an audit of an open tag leaves nothing to be sent
             self._tags.flush_due[tag] = None
+
+    def _audited_again(self, peer: RelayPeer, frame: Subscribe, now: float, out: Effects) -> bool:
+        """Answer whoever has shown this tag on this link before and asks what is new in it, as clients do every few
+        seconds. False where there is more to look at."""
+        tag = frame.descriptor.tag
+        seat = self._tags.seats.get(tag)
+        if (
+            seat is None
+            or not seat.is_own
+            or peer.tags.get(tag) != (frame.handle, frame.proof)
+            or seat.descriptor != frame.descriptor
+            or seat.seats_hash != frame.seats_hash
+        ):
+            return False
+        peer.charge(1.0 + seat.store.last_number / IDS_PER_FRAME_MAX, now)
+        seat.subscribe(peer.key, frame, now, out)
+        return True
 
     def _unsubscribe(self, peer: RelayPeer, frame: Unsubscribe, now: float, out: Effects) -> None:
         if frame.tag in peer.tags:

@@ -273,7 +273,7 @@ class MemberRoom:
     def _name_due_at(self, state: RosterState, now: float, wall: float) -> float | None:
         """Now, where the others do not know our name and can be told."""
         own = self.tools.me.device
-        if state.member(own) is None or dict(state.names).get(own, "") == self.tools.name:
+        if state.member(own) is None or state.name_of(own) == self.tools.name:
             return None
         return max(now, self._name_again_at) if self._telling.sending(state, wall) is not None else None
 

@@ -83,6 +83,8 @@ class RoomGaps:
         self._lacked_at = -TRAIL_SECONDS
         self._spoken = telling.conversation.said
         self._spoke: int | None = None
+        self._ranked: tuple[int, tuple[DeviceKey, ...], int] | None = None
+        """The last answer of `_epoch_rank`, and to what."""
         self._devices: frozenset[DeviceKey] | None = None
         self._heard: OrderedDict[DeviceKey, _Heard] = OrderedDict()
 
@@ -216,7 +218,7 @@ class RoomGaps:
                 self._tell_at = now + HEADS_FIRST_SECONDS
             else:
                 self.gaps.wait_until(now + JOINED_SECONDS)
-        self._notice(frozenset(state.devices), now, wall)
+        self._notice(state.device_set, now, wall)
         found = [at for at in (self.gaps.next_at(now), self.answers.next_at(), self._tell_at) if at is not None]
         if self._news is not None:
             found.append(now + self._epoch_word_at(self._news, wall) - wall)
@@ -240,18 +242,24 @@ class RoomGaps:
         """Unix second at which this device tells of the news of the epoch that started at ``start``, unless another
         has: after its tail, in an order that differs by epoch."""
         network = self._telling.tools.network
-
-        def place(device: DeviceKey) -> bytes:
-            return keyed_hash(None, HEADS_LABEL, u32(start) + device)
-
-        mine = place(self._own)
-        rank = sum(1 for device in self._telling.state(wall).devices if place(device) < mine)
+        rank = self._epoch_rank(start, self._telling.state(wall).devices)
         if self._spoke is None or self._spoke < start:
             rank += SPEAKERS_TURNS
         else:
             rank %= SPEAKERS_TURNS
         turn = min(HEADS_TURN_SECONDS, network.epoch_seconds / 30)
         return start + network.epoch_seconds + network.overlap_seconds + turn * min(rank, HEADS_TURNS_MAX)
+
+    def _epoch_rank(self, start: int, devices: tuple[DeviceKey, ...]) -> int:
+        """This device's place, from 0, in an order of ``devices`` that differs by epoch. Asked for at each look."""
+        if self._ranked is None or self._ranked[:2] != (start, devices):
+
+            def place(device: DeviceKey) -> bytes:
+                return keyed_hash(None, HEADS_LABEL, u32(start) + device)
+
+            mine = place(self._own)
+            self._ranked = start, devices, sum(1 for device in devices if place(device) < mine)
+        return self._ranked[2]
 
     def due(self, now: float, wall: float) -> RoomOutcome:
         """Ask, answer, tell."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from railgun.core.roster_entries import StoredEntry
 from railgun.core.roster_persons import OWN_DEVICES_PER_AUTHOR_MAX, own_root, with_revocations
@@ -109,6 +110,17 @@ class RosterState:
     revoked: tuple[DeviceKey, ...] = ()
     names: tuple[tuple[DeviceKey, str], ...] = ()
     """How devices want to be shown, as they said it: safe nowhere, and no proof of anything. By device."""
+    by_device: Mapping[DeviceKey, Member] = field(init=False, repr=False, compare=False)
+    """``members`` again: asked for at each envelope."""
+    devices: tuple[DeviceKey, ...] = field(init=False, repr=False, compare=False)
+    """Ascending."""
+    device_set: frozenset[DeviceKey] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_device = {member.device: member for member in self.members}
+        object.__setattr__(self, "by_device", MappingProxyType(by_device))
+        object.__setattr__(self, "devices", tuple(by_device))
+        object.__setattr__(self, "device_set", frozenset(by_device))
 
     @property
     def out(self) -> tuple[DeviceKey, ...]:
@@ -128,14 +140,13 @@ class RosterState:
         """Ascending."""
         return tuple(member.device for member in self.members if member.is_admin)
 
-    @property
-    def devices(self) -> tuple[DeviceKey, ...]:
-        """Ascending."""
-        return tuple(member.device for member in self.members)
-
     def member(self, device: DeviceKey) -> Member | None:
         """The member with this device key, if it is in."""
-        return next((member for member in self.members if member.device == device), None)
+        return self.by_device.get(device)
+
+    def name_of(self, device: DeviceKey) -> str:
+        """How the device wants to be shown; empty where it has not said."""
+        return next((name for named, name in self.names if named == device), "")
 
     def settings_on(self, day: int) -> RoomSettings:
         """The settings of any UTC day."""

@@ -354,7 +354,7 @@ class TagClient:
     def digest(self, peer: PeerKey, frame: Digest, now: float) -> None:
         seat = NodeKey(peer)
         audited = self.visits.is_visited(seat) and seat not in self._attachments
-        self.intake.digest(seat, frame, now, audited=audited)
+        self.intake.digest(seat, frame, now, own_seats=self._attachments if audited else None)
         self._check_numbers(seat)
 
     def receipt(self, frame: Receipt, now: float) -> list[Progress]:
@@ -462,8 +462,8 @@ class TagClient:
                 self._publish_again(now, out)
             case "audit":
                 self._audit(now, out)
-            case "visit-end" if seat is not None:
-                self.visits.end(seat)
+            case "visit-end":
+                self.visits.end_due(now)
             case _:
                 pass
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from railgun.core.agenda import Agenda
+from railgun.core.agenda import Agenda, DeadlineName
 from railgun.core.connector import Connector
 from railgun.core.effects import Effects
 from railgun.limits import AUDIT_SECONDS
@@ -26,6 +26,8 @@ VISIT_SLACK_SECONDS = 4.0
 AUDIT_SLACK_SECONDS = 1.0
 """The same of an audit's beginning: a node that pulses each second need not wake for it."""
 
+_EPSILON = 1e-6
+
 Subscribe = Callable[[NodeKey, SubscriptionMode, Effects], None]
 
 
@@ -38,7 +40,10 @@ class TagVisits:
         self._connector = connector
         self._chooser = chooser
         self._subscribe = subscribe
-        self._visits: dict[NodeKey, None] = {}
+        self._visits: dict[NodeKey, float] = {}
+        """Until when each lasts."""
+        self._end_name: DeadlineName = ("visit-end", tag)
+        self._user = ("visit", tag)
         self._direct: dict[NodeKey, None] = {}
         self._audited: dict[NodeKey, None] = {}
         """The last one last."""
@@ -58,12 +63,13 @@ class TagVisits:
 
     def audit_one(self, others: Sequence[Ad], now: float, out: Effects) -> None:
         """Visit one of several seats: at random one that was not visited yet, else the one visited longest ago."""
+        self.end_due(now)
         fresh = [ad for ad in others if ad.node_key not in self._audited]
         if fresh:
             chosen = fresh[self._chooser.randrange(len(fresh))]
         else:
-            oldest = {node_key: turn for turn, node_key in enumerate(self._audited)}
-            chosen = min(others, key=lambda ad: oldest[ad.node_key])
+            seats = {ad.node_key: ad for ad in others}
+            chosen = next(seats[node_key] for node_key in self._audited if node_key in seats)
         self._audited.pop(chosen.node_key, None)
         self._audited[chosen.node_key] = None
         self.begin(chosen.contact(), now, out)
@@ -72,11 +78,11 @@ class TagVisits:
         """Visit a seat; ``direct``: something is to be published to it once it has answered."""
         seat = contact.node_key
         is_new = seat not in self._visits
-        self._visits[seat] = None
+        self._visits[seat] = now + VISIT_SECONDS
         if direct:
             self._direct[seat] = None
-        self._agenda.set(("visit-end", self._tag, seat), now + VISIT_SECONDS, VISIT_SLACK_SECONDS)
-        self._connector.want(("visit", self._tag), contact, now, out)
+        self._agenda.set_earlier(self._end_name, now + VISIT_SECONDS + VISIT_SLACK_SECONDS / 2, VISIT_SLACK_SECONDS / 2)
+        self._connector.want(self._user, contact, now, out)
         if self._connector.is_linked(seat) and (is_new or direct):
             self._subscribe(seat, SubscriptionMode.AUDIT, out)
 
@@ -92,16 +98,22 @@ class TagVisits:
         del self._direct[seat]
         return True
 
-    def end(self, seat: NodeKey) -> None:
-        """The visit is over. Idempotent."""
-        if seat in self._visits:
-            del self._visits[seat]
-            self._direct.pop(seat, None)
-            self._connector.release(("visit", self._tag), seat)
+    def end_due(self, now: float) -> None:
+        """End the visits that have lasted long enough."""
+        for seat in [seat for seat, until in self._visits.items() if until <= now + _EPSILON]:
+            self._end(seat)
+        if self._visits:
+            at = min(self._visits.values()) + VISIT_SLACK_SECONDS / 2
+            self._agenda.set_earlier(self._end_name, at, VISIT_SLACK_SECONDS / 2)
+
+    def _end(self, seat: NodeKey) -> None:
+        del self._visits[seat]
+        self._direct.pop(seat, None)
+        self._connector.release(self._user, seat)
 
     def close(self) -> None:
         """End all visits and forget all deadlines."""
         for seat in list(self._visits):
-            self.end(seat)
-            self._agenda.cancel(("visit-end", self._tag, seat))
+            self._end(seat)
+        self._agenda.cancel(self._end_name)
         self._agenda.cancel(("audit", self._tag))

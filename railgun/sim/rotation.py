@@ -47,6 +47,8 @@ class RotationOptions:
 
     ``skew_seconds``: each clock is off by a uniform amount up to this, either way; None means half the overlap.
     ``cover``: of all rooms; off by default, since decoys are most of the work.
+    ``relays``: by default as many as a committee ranks, so that every room's committee has its standbys. More of them
+    say nothing new about rooms, and pulses between their pairs become most of the work.
     ``drain_seconds``: how long after the last message deliveries are awaited, at most.
 
     Raises:
@@ -57,7 +59,7 @@ class RotationOptions:
     rooms: int = 20
     hours: float = 2.0
     seed: int = 1
-    relays: int = 30
+    relays: int = 2 * COMMITTEE_DEFAULT + 2
     committee_size: int = COMMITTEE_DEFAULT
     network: NetworkParameters = field(
         default_factory=lambda: NetworkParameters(name="simulation", kind=NetworkKind.LAN)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from railgun.core.agenda import Agenda
+import math
+
+from railgun.core.agenda import BEAT, Agenda
 from railgun.core.effects import Effects, SetTimer
 
 
@@ -92,3 +94,37 @@ def test_what_has_slack_is_met_with_whatever_wakes_the_node_and_at_its_end_by_it
     agenda.set(("patient",), 11.0, 2.0)
     agenda.cancel(("patient",))
     assert agenda.take_due(13.0) == []
+
+
+def test_a_beat_that_is_put_off_does_not_wake() -> None:
+    agenda = Agenda()
+    agenda.set(("a",), 9.0)
+    agenda.set_beat(1.0)
+    assert armed(agenda) == [1.0]
+    agenda.set_beat(5.0)
+    assert armed(agenda) == [5.0]  # later than the standing timer, which nobody needs any more
+    assert agenda.take_due(4.9) == []
+    agenda.fired()
+    assert agenda.take_due(5.0) == [BEAT]
+    assert armed(agenda) == [9.0]
+
+
+def test_a_timer_that_serves_another_deadline_stands_when_the_beat_is_put_off() -> None:
+    agenda = Agenda()
+    agenda.set_beat(2.0)
+    agenda.set(("a",), 2.0)
+    assert armed(agenda) == [2.0]
+    agenda.set_beat(3.0)
+    assert armed(agenda) == []
+    agenda.fired()
+    assert agenda.take_due(2.0) == [("a",)]
+    assert armed(agenda) == [3.0]
+    assert len(agenda) == 1
+
+
+def test_a_beat_set_to_never_is_no_deadline() -> None:
+    agenda = Agenda()
+    agenda.set_beat(1.0)
+    agenda.set_beat(math.inf)
+    assert len(agenda) == 0
+    assert armed(agenda) == []

@@ -40,7 +40,8 @@ class Lab:
             self.intake.subscribed(seat, FIRST, 0, 0.0)
 
     def digest(self, seat: NodeKey, first: int, *ids: int, now: float = 0.0, audited: bool = False) -> None:
-        self.intake.digest(seat, Digest(TAG, first, tuple(map(eid, ids))), now, audited=audited)
+        own = [item for item in self.linked if item != seat] if audited else None
+        self.intake.digest(seat, Digest(TAG, first, tuple(map(eid, ids))), now, own_seats=own)
 
     def until(self, now: float) -> list[tuple[NodeKey, Pull]]:
         out: Effects = []
@@ -275,6 +276,15 @@ def test_a_seat_that_named_what_none_of_ours_did_is_found() -> None:
     assert lab.intake.named_elsewhere(own, HIDDEN_GRACE_SECONDS) == [C]
     assert lab.intake.named_elsewhere(own, 99.0) == []
     assert lab.counters.hidden_ids_found == 1  # one of ours had named the other
+
+
+def test_what_one_of_ours_has_named_is_no_reason_to_look_again() -> None:
+    lab = Lab(A, B, C)
+    lab.digest(B, 1, 1)
+    lab.digest(C, 1, 1, audited=True)
+    assert not lab.agenda.is_set(("hidden", TAG))
+    lab.digest(C, 2, 2, audited=True)
+    assert lab.agenda.is_set(("hidden", TAG))
 
 
 def test_seats_that_all_came_later_show_nothing() -> None:

@@ -131,9 +131,7 @@ def test_an_entry_that_was_filed_is_kept_and_spread_even_if_nobody_can_be_answer
         monkeypatch.setattr(roster_state, "ROOM_DEVICES_MAX", 1)
     else:
         monkeypatch.setattr(lobby, "fits_an_answer", lambda roster: roster.next_place(ANNA.key)[0] == number)
-    (admission,) = anna.host.due(
-        anna.room, anna.secrets, anna.start, anna.entropy, anna.wire.now, anna.wire.wall
-    )
+    (admission,) = anna.host.due(anna.room, anna.secrets, anna.start, anna.entropy, anna.wire.now, anna.wire.wall)
     assert admission.requests == ()
     assert admission.entry is not None
     assert admission.writes

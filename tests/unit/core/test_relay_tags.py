@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from railgun.core.effects import Effect, SendPulse
+from railgun.core.liveness import PULSES
 from railgun.errors import RefusalCode
 from railgun.limits import FILL_SECONDS
 from railgun.types import PeerKey
@@ -114,7 +115,7 @@ def test_silence_is_told_to_subscribers_as_a_doubt_and_as_death() -> None:
     def until_told(count: int) -> None:
         while lab.now < 12.0 and len(told) < count:
             for name in lab.machine.agenda.take_due(lab.now):
-                if name[:1] in (("pulses",), ("silence",)):
+                if name == PULSES or name[0] == "silence":
                     out: list[Effect] = []
                     lab.machine._due(name, lab.now, out)
                     told.extend(frames_to(out, client, SeatDown))

@@ -55,6 +55,7 @@ def run(case: Case) -> Case:
             return {
                 **{name: value.hex() for name, value in names.items()},
                 "contacts": contacts,
+                "rendezvous": list(invite.rendezvous),
                 "link": format_invite(invite),
             }
         case "derive_invite":
