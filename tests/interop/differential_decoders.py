@@ -20,6 +20,7 @@ from railgun.crypto.network_ids import network_content, read_network
 from railgun.crypto.records import SignedAd, compose_obituary, sign_testimony, verify_record
 from railgun.crypto.sealing import check_envelope, open_envelope, seal_envelope
 from railgun.crypto.sessions import VodozemacSessions
+from railgun.dht.records import RecordKind, read_record, sign_record
 from railgun.errors import ConfigurationError, CryptoError, PeerError, RailGunError, RefusalCode, UsageError
 from railgun.links.handshake import CODEC as HANDSHAKES
 from railgun.network import NetworkKind, NetworkParameters
@@ -131,6 +132,11 @@ def _record(data: bytes) -> Json:
     return [signed.hash.hex(), *plain(signed.ad if isinstance(signed, SignedAd) else signed.obituary)]
 
 
+def _dht_record(data: bytes) -> Json:
+    signed = read_record(data, now=ISSUED + 400)
+    return [signed.key.hex(), signed.hash.hex(), *plain(signed.record)]
+
+
 def _entry(data: bytes) -> Json:
     stored = open_entry(data)
     return [stored.author.hex(), stored.number, stored.hash.hex()]
@@ -207,6 +213,19 @@ def _record_sample(random: Random) -> bytes:
     signers = random.sample(range(100, 140), random.randint(1, 5))
     words = tuple(sign_testimony(ads.seed_of(signer), dead, ISSUED + random.randrange(999)) for signer in signers)
     return compose_obituary(dead, words).encoded
+
+
+def _dht_record_sample(random: Random) -> bytes:
+    kind = random.choice(list(RecordKind))
+    issued = ISSUED + random.choice((0, 0, 0, 0, 300, 400, 459, 461))
+    if kind is RecordKind.RELAY_AD:
+        index = random.randrange(9)
+        ad = ads.signed_ad(index, issued)
+        times = {"version": issued, "issued": issued, "expires": ad.ad.expires}
+        return sign_record(ads.seed_of(index), kind, ad.encoded, **times).encoded
+    times = {"version": random.randrange(99), "issued": issued, "expires": issued + random.choice((401, 3_600, 86_400))}
+    payload = random.randbytes(random.choice((0, 20, 800)))
+    return sign_record(random.randbytes(32), kind, payload, item=random.randrange(3), **times).encoded
 
 
 @functools.cache
@@ -315,6 +334,7 @@ def decoders() -> list[Decoder]:
         Decoder("content", _content, _content_sample),
         Decoder("extras", lambda data: plain(records.decode_extras(data)), _extras_sample),
         Decoder("record", _record, _record_sample),
+        Decoder("dht_record", _dht_record, _dht_record_sample),
         Decoder("entry", _entry, lambda random: random.choice(_entries())),
         Decoder("messages", _messages, _messages_sample),
         Decoder("network", _network, _network_sample),

@@ -27,7 +27,15 @@ from railgun.wire.sealed import SEALED_BODIES, Fragment
 from tests.fuzz.mutations import mutated
 from tests.interop.differential_decoders import ISSUED, Json, code_of, plain
 from tests.interop.differential_rosters import roster_run, roster_script, was_anything_filed
-from tests.interop.differential_sending import clock_run, clock_script, publisher_run, publisher_script, was_receipted
+from tests.interop.differential_sending import (
+    clock_run,
+    clock_script,
+    publisher_run,
+    publisher_script,
+    pull_run,
+    pull_script,
+    was_receipted,
+)
 from tests.support.ads import host_of, seed_of
 
 NODES = 12
@@ -247,6 +255,7 @@ def machines() -> list[Machine]:
         Machine("fragments", _fragments, _fragments_script, _has_whole),
         Machine("roster", roster_run, roster_script, was_anything_filed),
         Machine("publisher", publisher_run, publisher_script, was_receipted),
+        Machine("pull_windows", pull_run, pull_script, bool),
         Machine("clock", clock_run, clock_script, bool),
         Machine("committee", _committee, _committee_script, bool),
     ]

@@ -14,6 +14,7 @@ from railgun.core.committee import Committee, order_relays
 from railgun.core.counters import ClientCounters
 from railgun.core.effects import Effects, SendFrame, SetTimer
 from railgun.core.publisher import Outgoing, Progress, Publisher
+from railgun.core.pull_windows import PullWindows
 from railgun.crypto.hashing import content_hash
 from railgun.crypto.receipts import sign_receipt
 from railgun.crypto.signing import public_key_of, signing_key_of
@@ -54,6 +55,53 @@ def clock_script(random: Random) -> Json:
         else ["sample", bytes([random.randrange(20)]).hex(), random.uniform(-spread, spread)]
         for _ in range(random.randint(1, 40))
     ]
+
+
+# --- pulls -----------------------------------------------------------------------------------------
+
+
+def pull_run(script: Any) -> Json:
+    """What a subscriber's windows say after each step."""
+    held = PullWindows()
+    shown: list[Json] = []
+    for name, seat_text, now in script:
+        seat = NodeKey(bytes.fromhex(seat_text))
+        said = _pull_step(held, name, seat, now)
+        told = [one.hex() for one in held.take_unbelieved()]
+        shown.append([said, held.in_flight(seat), held.has_room(seat, now), held.is_believed(seat), told])
+    return shown
+
+
+def _pull_step(held: PullWindows, name: str, seat: NodeKey, now: float) -> bool | None:
+    match name:
+        case "asked":
+            held.asked(seat)
+            held.is_blocked = held.is_blocked or not held.has_room(seat, now)
+        case "last":
+            return held.ask_at_last(seat)
+        case "answered":
+            return held.answered(seat)
+        case "brought":
+            held.brought(seat, now)
+            return held.brought_since(seat, now - 1)
+        case "pause":
+            held.pause(seat, now + 2)
+            return held.brought_since(seat, now - 3)
+        case _:
+            held.broke_word(seat)
+    return None
+
+
+def pull_script(random: Random) -> Json:
+    """Two seats, of which one is asked for more than fits, or breaks its word until nobody believes it."""
+    names = ["asked", "asked", "answered", "brought", "pause", "broke", "last"]
+    name = random.choice(names)
+    now, steps = 0.0, []
+    for _ in range(random.randint(5, 200)):
+        now += random.choice((0.0, 0.5, 1.0))
+        name = name if random.random() < 0.9 else random.choice(names)
+        steps.append([name, random.choice(("aa", "aa", "bb")) * 32, now])
+    return steps
 
 
 # --- the publisher ---------------------------------------------------------------------------------

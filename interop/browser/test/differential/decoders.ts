@@ -6,6 +6,7 @@ import { hpkeOpen } from "../../src/crypto/hpke.js";
 import { networkContent, readNetwork } from "../../src/crypto/names.js";
 import { verifyRecord } from "../../src/crypto/records.js";
 import { checkEnvelope, openContact, openEnvelope } from "../../src/crypto/sealing.js";
+import { readRecord } from "../../src/dht/records.js";
 import { PeerError } from "../../src/errors.js";
 import { formatAddress } from "../../src/types.js";
 import { decode, encode, type Value } from "../../src/wire/cbor.js";
@@ -27,6 +28,7 @@ import { fieldsOf, type Json } from "../support/packed.js";
 
 const CBOR_BYTES_MAX = 262_144;
 const KEYS = new EpochKeys(new Uint8Array(32).fill(1), 1, 1_700_000_400);
+const NOW = 1_700_000_400;
 const HPKE_SECRET = new Uint8Array(32).fill(2);
 const HPKE_INFO = Uint8Array.of(0x69, 0x6e, 0x66, 0x6f);
 
@@ -68,6 +70,11 @@ function cbor(data: Uint8Array): Json {
 function record(data: Uint8Array): Json {
   const signed = verifyRecord(data);
   return [toHex(signed.hash), ...fieldsOf(signed.record)];
+}
+
+function dhtRecord(data: Uint8Array): Json {
+  const { record: found, key, hash } = readRecord(data, NOW);
+  return [toHex(key), toHex(hash), ...fieldsOf(found)];
 }
 
 function extras(data: Uint8Array): Json {
@@ -141,6 +148,7 @@ export const DECODERS: Readonly<Record<string, Run>> = {
     return Object.values(found);
   }),
   record: ofBytes(record),
+  dht_record: ofBytes(dhtRecord),
   entry: ofBytes(entry),
   messages: ofBytes(messages),
   network: ofBytes(network),

@@ -7,6 +7,7 @@ import { Directory } from "../../src/core/directory.js";
 import type { Effect } from "../../src/core/effects.js";
 import { FragmentAssembly } from "../../src/core/fragments.js";
 import { Publisher } from "../../src/core/publisher.js";
+import { PullWindows } from "../../src/core/pullWindows.js";
 import { answerIds, answerRanges, answerRequest, openComparison } from "../../src/core/reconciliation.js";
 import type { DirectoryFrame } from "../../src/core/reconciliation.js";
 import { Roster } from "../../src/core/roster.js";
@@ -194,12 +195,44 @@ function clock(given: Json): Json {
   });
 }
 
+/** What a subscriber asks of two seats, how they answer, and whom it still believes. */
+function pullWindows(given: Json): Json {
+  const held = new PullWindows();
+  return (given as readonly (readonly [string, string, number])[]).map(([name, seat, now]) => {
+    const said = pullStep(held, name, seat, now);
+    return [said, held.inFlight(seat), held.hasRoom(seat, now), held.isBelieved(seat), held.takeUnbelieved()];
+  });
+}
+
+function pullStep(held: PullWindows, name: string, seat: string, now: number): Json {
+  switch (name) {
+    case "asked":
+      held.asked(seat);
+      held.isBlocked ||= !held.hasRoom(seat, now);
+      return null;
+    case "last":
+      return held.askAtLast(seat);
+    case "answered":
+      return held.answered(seat);
+    case "brought":
+      held.brought(seat, now);
+      return held.broughtSince(seat, now - 1);
+    case "pause":
+      held.pause(seat, now + 2);
+      return held.broughtSince(seat, now - 3);
+    default:
+      held.brokeWord(seat);
+      return null;
+  }
+}
+
 export const MACHINES: Readonly<Record<string, Run>> = {
   directory,
   reconciliation,
   fragments,
   roster,
   publisher,
+  pull_windows: pullWindows,
   clock,
   committee: (given) => order(given as Case),
 };

@@ -19,6 +19,7 @@ import * as proofs from "../../src/crypto/proofs.js";
 import { verifyRecord } from "../../src/crypto/records.js";
 import { checkEnvelope, openContact, openEnvelope, sealContact, sealEnvelope } from "../../src/crypto/sealing.js";
 import { SigningKey, verify } from "../../src/crypto/signing.js";
+import { readRecord, splitPayload } from "../../src/dht/records.js";
 import { PeerError, RefusalCode } from "../../src/errors.js";
 import { NetworkKind, type NetworkParameters } from "../../src/network.js";
 import { formatAddress, formatHost, type EnvelopeKind, type SizeClass } from "../../src/types.js";
@@ -310,6 +311,14 @@ function contactOpened(input: Case): Json {
   return { contact: toHex(opened) };
 }
 
+function dhtRecord(input: Case): Json {
+  const { record, key } = readRecord(bytesOf(input), number(input, "now"));
+  const [kind, author, item, version, issued, expires, payload] = fieldsOf(record);
+  return Object.fromEntries(Object.entries({
+    key: toHex(key), kind, author, item, version, issued, expires, payload,
+  }).map(([name, value]) => [name, value ?? null]));
+}
+
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   derive_epoch_keys: (input) => {
     const keys = keysOf(input);
@@ -360,4 +369,6 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   bundle,
   sealed_body: sealedBody,
   open_contact: contactOpened,
+  read_record: dhtRecord,
+  split_keys: (input) => ({ parts: splitPayload(bytesOf(input, "payload")).map(toHex) }),
 };

@@ -34,7 +34,11 @@ export function normal(value: Json): Json {
     return isPacked ? toHex(unpacked(parts as unknown as Packed)) : parts.map(normal);
   }
   if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, normal(inner)]));
+    // A long byte string without repeats is a list of one part, which a list of one byte string looks like as well.
+    const isOne = (key: string, inner: Json): boolean => key === "payload" && Array.isArray(inner);
+    const entries = Object.entries(value);
+    return Object.fromEntries(entries.map(([key, inner]) =>
+      [key, isOne(key, inner) ? toHex(unpacked(inner as unknown as Packed)) : normal(inner)]));
   }
   return value;
 }
