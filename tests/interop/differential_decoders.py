@@ -45,6 +45,7 @@ KEYS = derive_epoch_keys(b"\x01" * 32, 1, 1_700_000_400)
 HPKE_SECRET = b"\x02" * 32
 HPKE_INFO = b"info"
 ISSUED = 1_700_000_000
+SERVERS = ("wss://rendezvous.example", "ws://192.0.2.1:8080/v1", "wss://[2001:db8::1]:65535", "wss://a.b/c/d")
 SESSIONS = VodozemacSessions()
 
 
@@ -174,7 +175,8 @@ def _invite(text: str) -> Json:
         [contact.node_key.hex(), contact.certificate_hash.hex(), [str(address) for address in contact.addresses]]
         for contact in found.contacts
     ]
-    return [found.network.hex(), found.room.hex(), found.seed.hex(), contacts, format_invite(found)]
+    keys = [found.network.hex(), found.room.hex(), found.seed.hex()]
+    return [*keys, contacts, list(found.rendezvous), format_invite(found)]
 
 
 def _contact(text: str) -> Json:
@@ -292,7 +294,9 @@ def _contact_of(random: Random) -> RelayContact:
 
 def _invite_sample(random: Random) -> bytes:
     contacts = tuple(_contact_of(random) for _ in range(random.randrange(4)))
-    invite = Invite(NetworkId(random.randbytes(32)), RoomId(random.randbytes(32)), random.randbytes(32), contacts)
+    servers = tuple(random.sample(SERVERS, random.choice((0, 0, 1, 2))))
+    keys = NetworkId(random.randbytes(32)), RoomId(random.randbytes(32)), random.randbytes(32)
+    invite = Invite(*keys, contacts, servers)
     text = format_invite(invite, random.choice((None, "https://example.org/chat")))
     return (random.choice(("", " ", "\n\t", "\u3000")) + text + random.choice(("", "\r\n", "\x1f"))).encode()
 

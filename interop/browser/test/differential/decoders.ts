@@ -115,7 +115,8 @@ function invite(text: string): Json {
   const found = parseInvite(text);
   const contacts = found.contacts.map(({ nodeKey, certificateHash, addresses }) =>
     [toHex(nodeKey), toHex(certificateHash), addresses.map(formatAddress)]);
-  return [toHex(found.network), toHex(found.room), toHex(found.seed), contacts, formatInvite(found)];
+  const servers = [...(found.rendezvous ?? [])];
+  return [toHex(found.network), toHex(found.room), toHex(found.seed), contacts, servers, formatInvite(found)];
 }
 
 function contact(text: string): Json {
