@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def keys_of(room: Room) -> EpochKeys:
 
 async def shown(peer: Peer) -> tuple[dict[str, int], str]:
     """What `railgun status` says of refusals: the counts that are not zero, and the line."""
-    answer: dict[str, Any] = await PeerService(peer).call("status", {"wait_seconds": 0})
+    answer: dict[str, Any] = json.loads(json.dumps(await PeerService(peer).call("status", {"wait_seconds": 0})))
     check_schema("status", answer)
     lines = refused_words(answer["refused"])
     assert len(lines) <= 1
