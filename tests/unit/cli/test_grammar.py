@@ -17,8 +17,10 @@ from railgun.errors import InvariantViolated, PeerError, RefusalCode, StoreError
 from tests.support.commands import SCHEMAS, Commands, check_schema
 
 ROOT = Path(__file__).resolve().parents[3]
-HELP_SECONDS_MAX = 0.15
-SLOW_MODULES = {"asyncio", "nacl", "cryptography", "aiortc", "uvloop", "sqlite3", "rich", "cbor2", "OpenSSL"}
+SLOW_MODULES = {
+    "OpenSSL", "aiortc", "asyncio", "cbor2", "cryptography", "kademlia", "nacl", "prompt_toolkit", "rich", "sqlite3",
+    "uvloop", "vodozemac", "websockets",
+}  # fmt: skip
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -51,25 +53,22 @@ def test_every_command_takes_the_global_options_and_has_a_schema(parser: argpars
 
 
 def test_help_needs_nothing_that_is_slow_to_import() -> None:
-    program = "import sys; from railgun.cli.main import build_parser; build_parser().format_help(); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
-    assert not SLOW_MODULES & set(done.stdout.split())
+    """Then it answers at once, however fast the machine."""
+    program = """
+import sys
+from railgun.cli.main import main
+try:
+    main(["--help"])
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0
+    assert "commands:" in done.stdout
+    assert not SLOW_MODULES & set(done.stderr.split())
 
 
 @pytest.mark.slow
-def test_help_answers_at_once() -> None:
-    """In the processor's time, and the best of several: what other tests do meanwhile is no fault of the command's."""
-    command = [sys.executable, "-m", "railgun.cli.main", "--help"]
-    took = []
-    for _ in range(8):
-        before = os.times()
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, cwd=ROOT)
-        after = os.times()
-        took.append(sum(after[2:4]) - sum(before[2:4]))  # of children: user and system
-        assert "commands:" in done.stdout
-    assert min(took) < HELP_SECONDS_MAX
-
-
 def test_the_reference_is_what_the_parsers_say() -> None:
     command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--check"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
