@@ -29,6 +29,7 @@ class RosterDoubts:
         self.stragglers = Stragglers(own)
         self._ask_at: float | None = None
         self._not_before = 0.0
+        self._has_asked = False
         self._again_seconds = ROSTER_ASK_AGAIN_SECONDS
 
     def next_at(self, now: float) -> float:
@@ -39,6 +40,11 @@ class RosterDoubts:
 
     def asked(self, now: float) -> None:
         """It is asked now."""
+        if not self._has_asked:
+            # A device that has just started may not be attached yet: the first question is easily lost.
+            self._has_asked = True
+            self._ask_at = self._not_before = now + ROSTER_ASK_DOUBT_SECONDS
+            return
         self._ask_at = now + self._again_seconds
         self._again_seconds = min(2 * self._again_seconds, ROSTER_ASK_AGAIN_SECONDS)
         self._not_before = now + ROSTER_ASK_DOUBT_SECONDS
