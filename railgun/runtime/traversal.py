@@ -7,7 +7,7 @@ Spec: docs/spec/dht.md, under a tag. Whoever dials through a NAT takes them from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from railgun.dht.contacts import can_be_asked, pack_address, unpack_address
@@ -45,6 +45,12 @@ def given_servers(stun: Sequence[Address], turn: Sequence[Address], *, is_lan: b
     return TraversalServers(tuple(dict.fromkeys(stun)), tuple(dict.fromkeys(turn)))
 
 
+def _in_turns(records: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+    """One of each record that has any left, until none has."""
+    for place in range(max(map(len, records), default=0)):
+        yield from (record[place] for record in records if place < len(record))
+
+
 class TraversalBook:
     """See the module."""
 
@@ -59,11 +65,12 @@ class TraversalBook:
     def heed(self, room_id: RoomId, named: Iterable[TraversalHints], until: float) -> None:
         """Take what a room's members name, the newest first, for all that they named before.
 
-        ``until``: Unix seconds, after which it no longer counts. The first 8 of each kind are kept.
+        ``until``: Unix seconds, after which it no longer counts. 8 of each kind are kept: each record's first, then
+        each one's second and so on, so that none takes the places of all others.
         """
         found = list(named)
-        stun = self._fit(address for hints in found for address in hints.stun)
-        turn = self._fit(address for hints in found for address in hints.turn)
+        stun = self._fit(_in_turns([hints.stun for hints in found]))
+        turn = self._fit(_in_turns([hints.turn for hints in found]))
         if room_id in self._named or len(self._named) < ROOMS_MAX:
             self._named[room_id] = (until, TraversalServers(stun, turn))
 

@@ -72,12 +72,21 @@ def test_what_one_room_names_is_bounded_and_so_is_what_all_name() -> None:
     it.heed(ROOM, many, until=10.0)
     assert len(it.servers(0.0).stun) == 1 + TRAVERSAL_SERVERS_MAX
     assert it.servers(0.0).stun[1] == Address("1.0.0.1", 3478)  # of the newest
+    assert len({address.host.split(".")[2] for address in it.servers(0.0).stun[1:]}) == TRAVERSAL_SERVERS_MAX
     for number in range(ROOMS_MAX + 10):
         hosts = (f"2.{number % 256}.{number // 256}.{host}" for host in range(1, 9))
         it.heed(RoomId(number.to_bytes(32, "big")), [stun(*hosts)], until=10.0)
     assert len(it._named) == ROOMS_MAX
     assert len(it.servers(0.0).stun) == TRAVERSAL_SERVERS_HELD_MAX
     assert it.servers(0.0).stun[0] == OWN
+
+
+def test_the_newest_record_takes_no_more_places_than_others_leave_it() -> None:
+    it = book()
+    greedy = stun(*(f"1.0.0.{number}" for number in range(1, 9)))
+    it.heed(ROOM, [greedy, stun("8.8.8.8", "8.8.4.4"), stun("1.0.0.1", "4.4.4.4")], until=10.0)
+    found = [address.host for address in it.servers(0.0).stun[1:]]
+    assert found == ["1.0.0.1", "8.8.8.8", "1.0.0.2", "8.8.4.4", "4.4.4.4", "1.0.0.3", "1.0.0.4", "1.0.0.5"]
 
 
 def test_hints_that_are_too_many_or_no_addresses_do_not_decode() -> None:
