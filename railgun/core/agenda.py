@@ -79,10 +79,6 @@ class Agenda:
     def is_set(self, name: DeadlineName) -> bool:
         return name in self._deadlines
 
-    def is_current(self, generation: int) -> bool:
-        """Whether a fired timer is the one last asked for."""
-        return generation == self._generation
-
     def take_due(self, now: float) -> list[DeadlineName]:
         """Remove and return the names due at ``now``: BEAT, then the others, earliest first; after them those whose
         slack has begun."""

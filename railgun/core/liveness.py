@@ -263,7 +263,8 @@ class Liveness:
             watch = self._watches.get(peer)
             if watch is None:
                 continue
-            watch.look = None
+            if watch.look is look:
+                watch.look = None
             if watch.oldest_unanswered_at == look.asked_at and not watch.is_hurried:
                 watch.is_hurried = True
                 if now > look.at + LATE_SECONDS:

@@ -194,6 +194,7 @@ class RelayFrames:
         ):
             return False
         peer.charge(1.0 + seat.store.last_number / IDS_PER_FRAME_MAX, now)
+        self._tags.open(frame.descriptor, peer.opener(proved=True), now, out)  # it counts as this peer's from now on
         seat.subscribe(peer.key, frame, now, out)
         return True
 

@@ -33,6 +33,7 @@ from railgun.wire.frames import (
     Receipt,
     Refused,
     Subscribe,
+    SubscriptionMode,
     TagDescriptor,
 )
 
@@ -136,7 +137,8 @@ class Seat:
         if len(self.subscribers) + waiting >= TAG_SUBSCRIBERS_MAX and not self.subscribers.has(peer):
             raise PeerError(RefusalCode.BUSY, "subscribers", penalty_points=0)
         if self.exchange.is_filling(now):
-            self._deferred[peer] = frame
+            if frame.mode is not SubscriptionMode.AUDIT or peer not in self._deferred:
+                self._deferred[peer] = frame  # an audit that comes after a subscription asks for nothing more
             return
         self._serve(peer, frame, out)
 

@@ -499,7 +499,7 @@ class TagClient:
         """The overlap is over: ask every seat once more. Returns when the tag may be closed."""
         self.is_closing = self.intake.is_closing = True
         for ad in self.committee.seats:
-            self.visits.begin(ad.contact(), now, out)
+            self.visits.begin(ad.contact(), now, out, anew=True)
         return now + LAST_DIGEST_SECONDS
 
     def close(self, out: Effects) -> None:

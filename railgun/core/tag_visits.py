@@ -74,16 +74,19 @@ class TagVisits:
         self._audited[chosen.node_key] = None
         self.begin(chosen.contact(), now, out)
 
-    def begin(self, contact: RelayContact, now: float, out: Effects, *, direct: bool = False) -> None:
-        """Visit a seat; ``direct``: something is to be published to it once it has answered."""
+    def begin(
+        self, contact: RelayContact, now: float, out: Effects, *, direct: bool = False, anew: bool = False
+    ) -> None:
+        """Visit a seat. ``direct``: something is to be published to it once it has answered. ``anew``: ask it also if
+        it was asked just now."""
         seat = contact.node_key
-        is_new = seat not in self._visits
+        is_new = anew or direct or self._visits.get(seat, now) <= now + _EPSILON
         self._visits[seat] = now + VISIT_SECONDS
         if direct:
             self._direct[seat] = None
         self._agenda.set_earlier(self._end_name, now + VISIT_SECONDS + VISIT_SLACK_SECONDS / 2, VISIT_SLACK_SECONDS / 2)
         self._connector.want(self._user, contact, now, out)
-        if self._connector.is_linked(seat) and (is_new or direct):
+        if is_new and self._connector.is_linked(seat):
             self._subscribe(seat, SubscriptionMode.AUDIT, out)
 
     def peer_connected(self, seat: NodeKey, out: Effects) -> None:

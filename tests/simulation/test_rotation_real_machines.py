@@ -70,6 +70,17 @@ def test_every_message_arrives_exactly_once_over_many_rotations(calm: tuple[Rota
     check_exactly_once(rotation, result)
 
 
+def test_relays_that_no_committee_ranks_take_no_part_and_rooms_move_among_them() -> None:
+    """A committee of five ranks twelve: of sixteen relays four are none of a tag's, others each epoch."""
+    rotation = Rotation(options(relays=16, committee_size=5), plain_machines())
+    result = rotation.run()
+    check_exactly_once(rotation, result)
+    opened = [
+        machine.counters.tags_opened for _, machine in rotation.world.machines() if isinstance(machine, RelayMachine)
+    ]
+    assert 0 < min(opened) < max(opened), "each relay's turn comes, and none has them all"
+
+
 def test_nothing_of_another_size_and_nothing_malformed_travels(calm: tuple[Rotation, RotationResult]) -> None:
     relays, clients = counted(calm[0], RelayMachine), counted(calm[0], object)
     assert relays["wrong_size_on_wire"] == 0

@@ -45,7 +45,7 @@ def totals(options: DemoOptions, accounts: Sequence[Sequence[Record]], seconds: 
         lost=expected - len(pairs),
         duplicated=pairs.total() - len(pairs),
         wrong_size_on_wire=_summed([_added(account, "wrong_size_on_wire") for account in relays]),
-        rotations=min(_measured([_rotations(account) for account in members]), default=None),
+        rotations=_least([_rotations(account) for account in members]),
         seats_changed=_seats_changed(members),
         receipts=Receipts(
             needed=options.receipts_needed,
@@ -195,6 +195,12 @@ def _at(account: Sequence[Record], kind: str, field: str) -> Any:
 
 def _measured(values: Iterable[int | None]) -> list[int]:
     return [value for value in values if value is not None]
+
+
+def _least(values: Sequence[int | None]) -> int | None:
+    """None as soon as one is missing."""
+    measured = _measured(values)
+    return min(measured) if measured and len(measured) == len(values) else None
 
 
 def _summed(values: Sequence[int | None]) -> int | None:

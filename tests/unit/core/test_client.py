@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from railgun.core.effects import Disconnect
+from railgun.core.effects import Disconnect, Effect
 from railgun.core.notifications import ClockCorrected, CommitteeJoined, EpochOpened, NoCommittee, NotSent
 from railgun.core.room_port import RoomOutcome
 from railgun.crypto.epoch import EpochKeys
@@ -363,3 +363,39 @@ def test_frames_for_relays_are_a_fault_and_unknown_tags_are_nothing() -> None:
     primary, _ = lab.attach()
     assert penalties(lab.frame(primary, Publish(envelope(lab, 1), bytes(8), None)))
     assert lab.frame(primary, Digest(bytes(32), 1, ())) == []  # type: ignore[arg-type]
+
+
+def test_the_last_digests_are_asked_of_every_seat_also_of_one_asked_just_now() -> None:
+    lab = ClientLab()
+    lab.attach()
+    for seat in lab.ranked[2:3]:
+        lab.connect(seat)
+    tag, third = lab.tag, lab.ranked[2]
+    contact = next(ad.contact() for ad in lab.committee.seats if ad.node_key == third)
+    out: list[Effect] = []
+    tag.visits.begin(contact, lab.now, out)
+    assert modes(out, third) == [AUDIT]
+    tag.visits.begin(contact, lab.now + 1.0, out)
+    assert modes(out, third) == [AUDIT], "it has not had time to answer"
+    tag.last_digests(lab.now + 1.1, out)
+    assert {seat: modes(out, seat)[-1:] for seat in lab.ranked[:3]} == {key: [AUDIT] for key in lab.ranked[:3]}
+    assert modes(out, third) == [AUDIT, AUDIT]
+
+
+def test_visits_end_and_links_that_nobody_else_wants_are_let_go() -> None:
+    lab = ClientLab()
+    lab.attach()
+    third = lab.ranked[2]
+    lab.connect(third)
+    contact = next(ad.contact() for ad in lab.committee.seats if ad.node_key == third)
+    visits, lab.tag.is_closing = lab.tag.visits, True  # so that no audit begins another
+    out: list[Effect] = []
+    visits.begin(contact, lab.now, out)
+    visits.begin(contact, lab.now + 1.5, out, direct=True)
+    visits.end_due(lab.now + 2.1)
+    assert visits.is_visited(third), "it was begun anew"
+    lab.machine.agenda.arm(out)
+    lab.note(out)
+    lab.until(lab.now + 8.0)
+    assert not visits.is_visited(third)
+    assert not visits.take_direct(third)

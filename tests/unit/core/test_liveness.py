@@ -253,3 +253,49 @@ def test_relays_that_compare_a_clients_pulses_find_no_common_number() -> None:
     liveness.pulses_due(5.0, out)
     numbers = {effect.peer: effect.pulse.sequence for effect in out if isinstance(effect, SendPulse)}
     assert numbers == {first: 6, second: 1}
+
+
+def test_one_that_answers_spares_nobody_else_the_look() -> None:
+    """Both are asked at one moment; the look at who has not answered is spared once all have, and not before."""
+    agenda = Agenda()
+    out: Effects = []
+    liveness = Liveness(agenda, None)
+    for peer in (SMALL, GREAT):
+        liveness.watch(peer, USER, 5.0, 0.0)
+    assert agenda.take_due(0.0) == [PULSES]
+    liveness.pulses_due(0.0, out)
+    assert [effect.peer for effect in out if isinstance(effect, SendPulse)] == [SMALL, GREAT]
+    look_at = agenda.beat_at
+    assert look_at == pytest.approx(0.25)
+    liveness.heard(SMALL, 0.05, answer=True)
+    assert agenda.beat_at == look_at
+    out.clear()
+    assert agenda.take_due(look_at) == [PULSES]
+    liveness.pulses_due(look_at, out)
+    assert [effect.peer for effect in out if isinstance(effect, SendPulse)] == [GREAT]
+    liveness.heard(GREAT, 0.3, answer=True)
+    out.clear()
+    while agenda.beat_at < 4.5:
+        now = agenda.beat_at
+        agenda.take_due(now)
+        liveness.pulses_due(now, out)
+    assert out == []
+
+
+def test_a_look_at_whoever_was_forgotten_takes_nothing_from_who_came_in_its_place() -> None:
+    agenda = Agenda()
+    out: Effects = []
+    liveness = Liveness(agenda, None)
+    for peer in (SMALL, GREAT):
+        liveness.watch(peer, USER, 5.0, 0.0)
+    agenda.take_due(0.0)
+    liveness.pulses_due(0.0, out)
+    liveness.forget(SMALL)
+    liveness.watch(SMALL, USER, 5.0, 0.1)
+    out.clear()
+    while agenda.beat_at < 0.7:
+        now = agenda.beat_at
+        agenda.take_due(now)
+        liveness.pulses_due(now, out)
+    asked = [effect.peer for effect in out if isinstance(effect, SendPulse)]
+    assert asked.count(SMALL) >= 2, "asked as anybody new is, and again when it did not answer"

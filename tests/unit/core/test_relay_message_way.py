@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from railgun.core.effects import SendPulse
 from railgun.core.events import PulseReceived
 from railgun.core.relay_limits import RelayLimits
 from railgun.core.seat import UNRANKED_RECEIPTS_MAX
-from railgun.crypto.receipts import sign_receipt, sign_tag_descriptor, verify_receipt
+from railgun.crypto.receipts import sign_receipt, sign_subscription, sign_tag_descriptor, verify_receipt
 from railgun.crypto.signing import public_key_of, signing_key_of
-from railgun.limits import PULSES_BURST
-from railgun.types import NodeKey, SizeClass
+from railgun.errors import RefusalCode
+from railgun.limits import PULSES_BURST, WORK_BURST
+from railgun.types import Handle, NodeKey, SizeClass
 from railgun.wire.frames import (
     Deliver,
     Digest,
@@ -233,6 +236,42 @@ def test_an_audit_is_answered_and_leaves_no_subscription() -> None:
     assert frames_to(lab.subscribe(auditor, SubscriptionMode.AUDIT), auditor, Digest)
     assert not lab.seat.subscribers.has(auditor)
     assert frames_to(lab.publish(sender, seal(lab.keys, 2)), auditor, Digest) == []
+
+
+def test_an_audit_on_a_link_that_has_shown_the_tag_brings_what_is_new_and_is_checked_all_the_same() -> None:
+    lab = RelayLab()
+    sender, auditor = lab.connect_client(0), lab.connect_client(1)
+    lab.subscribe(sender)
+    lab.open_with_all()
+    lab.publish(sender, seal(lab.keys, 1))
+    (first,) = frames_to(lab.subscribe(auditor, SubscriptionMode.AUDIT), auditor, Subscribed)
+    lab.publish(sender, seal(lab.keys, 2))
+    again = {"from_number": 2, "incarnation": first.incarnation}
+    effects = lab.subscribe(auditor, SubscriptionMode.AUDIT, **again)
+    assert [item.last_number for item in frames_to(effects, auditor, Subscribed)] == [2]
+    assert [(item.first_number, len(item.ids)) for item in frames_to(effects, auditor, Digest)] == [(2, 1)]
+    forged = Subscribe(
+        lab.descriptor, Handle(auditor[:16]), SubscriptionMode.AUDIT, bytes(64), lab.seats_hash, first.incarnation, 2
+    )
+    assert [item.code for item in frames_to(lab.frame(auditor, forged), auditor, Refused)] == [RefusalCode.BAD_PROOF]
+    other = replace(lab.descriptor, signature=bytes(64))
+    proof = sign_subscription(lab.keys, lab.own, auditor, Handle(auditor[:16]))
+    spoilt = Subscribe(other, Handle(auditor[:16]), SubscriptionMode.AUDIT, proof, lab.seats_hash, first.incarnation, 2)
+    assert [item.code for item in frames_to(lab.frame(auditor, spoilt), auditor, Refused)] == [
+        RefusalCode.BAD_SIGNATURE
+    ]
+    for _ in range(int(WORK_BURST)):
+        effects = lab.subscribe(auditor, SubscriptionMode.AUDIT, **again)
+    assert [item.code for item in frames_to(effects, auditor, Refused)] == [RefusalCode.RATE_LIMITED]
+
+
+def test_an_audit_while_a_seat_fills_takes_no_subscription_s_place() -> None:
+    lab = RelayLab()
+    client = lab.connect_client(0)
+    lab.subscribe(client)
+    lab.subscribe(client, SubscriptionMode.AUDIT)
+    lab.open_with_all()
+    assert lab.seat.subscribers.has(client)
 
 
 def test_pulls_are_answered_by_number_and_id_and_what_is_not_held_is_named() -> None:
