@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from railgun.core.effects import SendPulse
+from railgun.core.effects import Effect, SendPulse
 from railgun.core.events import PulseReceived
 from railgun.core.relay_limits import RelayLimits
 from railgun.core.seat import UNRANKED_RECEIPTS_MAX
@@ -246,8 +246,11 @@ def test_an_audit_on_a_link_that_has_shown_the_tag_brings_what_is_new_and_is_che
     lab.publish(sender, seal(lab.keys, 1))
     (first,) = frames_to(lab.subscribe(auditor, SubscriptionMode.AUDIT), auditor, Subscribed)
     lab.publish(sender, seal(lab.keys, 2))
-    again = {"from_number": 2, "incarnation": first.incarnation}
-    effects = lab.subscribe(auditor, SubscriptionMode.AUDIT, **again)
+
+    def again() -> list[Effect]:
+        return lab.subscribe(auditor, SubscriptionMode.AUDIT, from_number=2, incarnation=first.incarnation)
+
+    effects = again()
     assert [item.last_number for item in frames_to(effects, auditor, Subscribed)] == [2]
     assert [(item.first_number, len(item.ids)) for item in frames_to(effects, auditor, Digest)] == [(2, 1)]
     forged = Subscribe(
@@ -261,7 +264,7 @@ def test_an_audit_on_a_link_that_has_shown_the_tag_brings_what_is_new_and_is_che
         RefusalCode.BAD_SIGNATURE
     ]
     for _ in range(int(WORK_BURST)):
-        effects = lab.subscribe(auditor, SubscriptionMode.AUDIT, **again)
+        effects = again()
     assert [item.code for item in frames_to(effects, auditor, Refused)] == [RefusalCode.RATE_LIMITED]
 
 
