@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from railgun.core.generations import OwnDevice, open_sealed
 from railgun.core.persistence import Write
-from railgun.core.removal_proofs import removal_proof
+from railgun.core.removal_proofs import RemovalProofs
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_state import RosterState
@@ -154,14 +154,19 @@ def answer_chunks(
 
 
 def removal_chunks(
-    answerer: Answerer, recipient: DeviceKey, roster: Roster, keys: EpochKeys, prekey: bytes | None = None
+    answerer: Answerer,
+    recipient: DeviceKey,
+    roster: Roster,
+    proofs: RemovalProofs,
+    keys: EpochKeys,
+    prekey: bytes | None = None,
 ) -> list[SealRequest]:
     """What shows ``recipient`` that it is out, under ``keys`` and ``prekey`` (1,216 bytes), or the last that is known.
 
     Raises:
         UsageError: it is not out, or too much would have to be shown.
     """
-    entries = removal_proof(roster, recipient)
+    entries = proofs.of(roster, recipient)
     prekey = prekey or roster.last_prekey(recipient)
     if prekey is None or not entries or sum(map(len, entries)) > ANSWER_BYTES_MAX - PREKEYS_BYTES_MAX:
         raise UsageError("there is nothing to show to this device")

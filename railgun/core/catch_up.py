@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, removal_chunks
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
-from railgun.core.removal_proofs import is_proof
+from railgun.core.removal_proofs import RemovalProofs, is_proof
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_doubts import UnknownAuthor
@@ -57,6 +57,7 @@ class CatchUp:
         self._collector = AnswerCollector(room, sessions)
         self._waiting: OrderedDict[DeviceKey, tuple[RosterRequest, EpochKeys, float]] = OrderedDict()
         self._answered: OrderedDict[DeviceKey, float] = OrderedDict()
+        self._proofs = RemovalProofs()
         self._has_asked = False
         self.declined_count = 0
 
@@ -126,7 +127,8 @@ class CatchUp:
         if state.member(body.author) is None and not is_out:
             raise UnknownAuthor("roster request")
         again = ROSTER_ASK_DOUBT_SECONDS if is_out else ROSTER_ANSWER_AGAIN_SECONDS
-        if now < self._answered.get(body.author, now - again) + again:
+        answered = self._answered.get(body.author)
+        if answered is not None and now < answered + again:
             return  # whoever was removed could say it again, for anybody
         if body.author == me.device or body.digest == roster.digest() or body.author in self._waiting:
             return
@@ -158,7 +160,7 @@ class CatchUp:
             self._note_answered(device, now)
             try:
                 if device in state.out:
-                    requests += removal_chunks(answerer, device, roster, keys)
+                    requests += removal_chunks(answerer, device, roster, self._proofs, keys)
                 elif prekey is not None:
                     secrets = generations.day_secrets(state, start)
                     requests += answer_chunks(answerer, device, prekey, roster, secrets, keys, wall)

@@ -17,7 +17,7 @@ from typing import Final
 from railgun.core.answers import AnswerCollector, Answerer, answer_chunks, fits_an_answer, removal_chunks
 from railgun.core.generations import Generations, OwnDevice
 from railgun.core.persistence import Write
-from railgun.core.removal_proofs import is_proof
+from railgun.core.removal_proofs import RemovalProofs, is_proof
 from railgun.core.room_port import SealRequest
 from railgun.core.roster import Roster
 from railgun.core.roster_entries import StoredEntry, check_join_proof, prekey_is_genuine, sign_join_request
@@ -208,6 +208,7 @@ class LobbyHost:
         self._waiting: OrderedDict[tuple[DeviceKey, Tag], _Waiting] = OrderedDict()
         # When the post was made that was answered: a later one says that the answer did not arrive.
         self._answered: OrderedDict[tuple[DeviceKey, Tag], int] = OrderedDict()
+        self._proofs = RemovalProofs()
         self.declined_count = 0
 
     def use_device(self, me: OwnDevice) -> None:
@@ -269,7 +270,7 @@ class LobbyHost:
                 if device in state.out:
                     answerer = Answerer(self._me, self._sessions, entropy)
                     newest = None if waiting.post.prekey is None else waiting.post.prekey.prekey
-                    requests = removal_chunks(answerer, device, roster, waiting.keys, newest)
+                    requests = removal_chunks(answerer, device, roster, self._proofs, waiting.keys, newest)
                     admission = Admission(device, None, None, (), tuple(requests))
                 else:
                     check_admission(waiting.post, state, self._me.device, wall)

@@ -71,5 +71,8 @@ STRAGGLERS_TURN_SECONDS: Final = 4.0
 STRAGGLERS_LOOK_TURN_SECONDS: Final = 60.0
 """Within so long one member asks under older generations: first a minute after there is a newer one, then ever more
 seldom, down to once an epoch."""
+REMOVAL_PROOF_TRIALS_MAX: Final = 4
+"""Entries that are tried as the one that put a device out, each with a roster built anew."""
+REMOVAL_PROOFS_KEPT_MAX: Final = 64
 LOBBY_LINGER_SECONDS: Final = 1_800
 """How long members keep a spent invite's lobby open: the last one in may have missed its answer."""

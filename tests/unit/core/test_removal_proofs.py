@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from railgun.core import removal_proofs
 from railgun.core.answers import Answerer, _chunks
 from railgun.core.own_devices import revoke_devices
-from railgun.core.removal_proofs import is_proof, removal_proof
+from railgun.core.removal_proofs import RemovalProofs, is_proof, removal_proof
 from railgun.core.room import MemberRoom
 from railgun.core.room_notifications import RemovedFromRoom
 from railgun.core.room_port import TagPurpose
-from railgun.core.roster_entries import open_entry
+from railgun.core.roster import Roster
+from railgun.core.roster_entries import open_entry, sign_entry
 from railgun.errors import NotMember
-from railgun.types import RoomId
+from railgun.limits import REMOVAL_PROOF_TRIALS_MAX
+from railgun.types import DeviceKey, RoomId
 from railgun.wire.content import TextContent
 from railgun.wire.envelope import Inner, parse_envelope
-from railgun.wire.roster import RemoveEntry
+from railgun.wire.roster import RemoveEntry, RevokeEntry
 from railgun.wire.sealed import SIGNED_ANSWERS, AnswerChunk, RemovalNotice
 from tests.property.test_room_histories import History
 from tests.support import rosters as r
@@ -174,3 +177,69 @@ def test_a_proof_of_another_or_of_nothing_is_none() -> None:
     assert removal_proof(roster, BERT.key) == ()
     assert removal_proof(machine(dora, room).roster, DORA.key) == ()
     assert isinstance(open_entry(proof[-1]).entry, RemoveEntry)
+
+
+def false_revocations(roster: Roster, author: r.Device, target: r.Device, count: int) -> None:
+    """Entries that are taken, never stand, and are dated back to before all others."""
+    for _ in range(count):
+        number, previous = roster.next_place(author.key)
+        removals = (roster.removal_of(target.key),)
+        entry = RevokeEntry(roster.room, author.key, number, previous, 1, removals)
+        assert roster.insert(sign_entry(author.seed, entry).data).added
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> list[DeviceKey]:
+    """The devices for which a whole roster is built anew, as often as that is done."""
+    done: list[DeviceKey] = []
+
+    def counted(room: RoomId, entries: tuple[bytes, ...], device: DeviceKey) -> bool:
+        done.append(device)
+        return is_proof(room, entries, device)
+
+    monkeypatch.setattr(removal_proofs, "is_proof", counted)
+    return done
+
+
+def test_who_says_in_vain_that_it_is_out_makes_no_work_for_the_others(trials: list[DeviceKey]) -> None:
+    """Before its removal it files revocations of itself; each would cost a roster that is built for each answer."""
+    roster = r.new_roster(ANNA)
+    r.add(roster, ANNA, BERT)
+    false_revocations(roster, BERT, BERT, 30)
+    r.remove(roster, ANNA, BERT)
+    assert is_proof(roster.room, removal_proof(roster, BERT.key), BERT.key)
+    assert len(trials) == 1
+
+
+def test_a_proof_is_made_once_for_each_state_of_the_roster(trials: list[DeviceKey]) -> None:
+    roster = r.new_roster(ANNA)
+    for device in (BERT, CARA):
+        r.add(roster, ANNA, device)
+    r.remove(roster, ANNA, BERT)
+    proofs = RemovalProofs()
+    first = proofs.of(roster, BERT.key)
+    assert proofs.of(roster, BERT.key) is first
+    assert proofs.of(roster, CARA.key) == ()
+    assert trials == [BERT.key]
+    r.remove(roster, ANNA, CARA, generation=3)
+    assert proofs.of(roster, BERT.key) == first
+    assert proofs.of(roster, CARA.key) == removal_proof(roster, CARA.key) != ()
+
+
+def test_others_cannot_hide_what_put_a_device_out(trials: list[DeviceKey]) -> None:
+    """Neither an admin's removal nor a person's own revocation is lost among entries of members that never stand."""
+    roster = r.new_roster(ANNA)
+    members = [r.Device(f"member {number}") for number in range(REMOVAL_PROOF_TRIALS_MAX + 2)]
+    second = r.Device("bert's second", person="bert")
+    for device in (BERT, CARA, *members):
+        r.add(roster, ANNA, device)
+    r.add_own(roster, BERT, second)
+    for device in members:
+        false_revocations(roster, device, CARA, 1)
+        false_revocations(roster, device, second, 1)
+    r.revoke(roster, BERT, second)
+    r.remove(roster, ANNA, CARA)
+    assert second.key in roster.state(r.DAY).revoked
+    for out in (CARA, second):
+        assert is_proof(roster.room, removal_proof(roster, out.key), out.key)
+    assert len(trials) == 2
