@@ -31,9 +31,11 @@ from railgun.errors import CryptoError, MalformedInput, NotMember, PeerError, Re
 from railgun.limits import (
     LOBBY_JOINS_MAX,
     LOBBY_POST_AGAIN_SECONDS,
+    LOBBY_POST_AGE_MAX_SECONDS,
     LOBBY_TURN_SECONDS,
     LOBBY_TURNS_MAX,
     ROOM_DEVICES_MAX,
+    ROSTER_ASK_DOUBT_SECONDS,
 )
 from railgun.ports import Entropy, Sessions
 from railgun.types import DeviceKey, Tag
@@ -209,6 +211,8 @@ class LobbyHost:
         # When the post was made that was answered: a later one says that the answer did not arrive.
         self._answered: OrderedDict[tuple[DeviceKey, Tag], int] = OrderedDict()
         self._proofs = RemovalProofs()
+        # When a device that is out was shown so, whatever links it holds.
+        self._shown_out: OrderedDict[DeviceKey, float] = OrderedDict()
         self.declined_count = 0
 
     def use_device(self, me: OwnDevice) -> None:
@@ -224,7 +228,9 @@ class LobbyHost:
         """
         check_post(post, state)
         is_out = post.device in state.out
-        if not is_out:
+        if is_out:
+            self._check_out(post, state, now, wall)
+        else:
             check_admission(post, state, self._me.device, wall)
         place = (post.device, keys.tag)
         answered = self._answered.get(place)
@@ -236,13 +242,38 @@ class LobbyHost:
         if len(self._waiting) > LOBBY_JOINS_MAX:
             self._waiting.popitem(last=False)
 
-    def answered_by_another(self, device: DeviceKey, keys: EpochKeys) -> None:
+    def _check_out(self, post: JoinPost, state: RosterState, now: float, wall: float) -> None:
+        """Of a device that is out nothing else stands behind the post: it may have the lobby's secret from the roster,
+        and write what time and sign with what key it likes.
+
+        Raises:
+            PeerError: it holds no link of the room, its time is none of ours, or it was answered a moment ago.
+        """
+        if all(invite.invite_key != post.proof.invite_key for invite in state.invites):
+            raise PeerError(RefusalCode.BAD_PROOF, "a join post by no invite of the room")
+        if abs(wall - post.proof.time) > LOBBY_POST_AGE_MAX_SECONDS:
+            raise PeerError(RefusalCode.BAD_PROOF, "a join post of another time", penalty_points=0)
+        if self._was_shown_out(post.device, now):
+            raise PeerError(RefusalCode.BUSY, "this device was answered a moment ago", penalty_points=0)
+
+    def _was_shown_out(self, device: DeviceKey, now: float) -> bool:
+        at = self._shown_out.get(device)
+        return at is not None and now < at + ROSTER_ASK_DOUBT_SECONDS
+
+    def _note_shown_out(self, device: DeviceKey, now: float) -> None:
+        self._shown_out[device] = now
+        self._shown_out.move_to_end(device)
+        if len(self._shown_out) > LOBBY_JOINS_MAX:
+            self._shown_out.popitem(last=False)
+
+    def answered_by_another(self, device: DeviceKey, keys: EpochKeys, now: float) -> None:
         """Somebody answers ``device`` under a lobby's ``keys``. Who holds the link can pretend that: it matters only to
         a device that is out, and would be told so by each of us."""
         waiting = self._waiting.get((device, keys.tag))
         if waiting is not None and waiting.is_out:
             del self._waiting[device, keys.tag]
             self._note_answered((device, keys.tag), waiting.post.proof.time)
+            self._note_shown_out(device, now)
 
     def next_due(self) -> float | None:
         """Monotonic second at which `due` has something to do."""
@@ -268,6 +299,9 @@ class LobbyHost:
                 waiting = replace(waiting, was_member=True)
             try:
                 if device in state.out:
+                    if self._was_shown_out(device, now):
+                        continue  # in another link's lobby
+                    self._note_shown_out(device, now)
                     answerer = Answerer(self._me, self._sessions, entropy)
                     newest = None if waiting.post.prekey is None else waiting.post.prekey.prekey
                     requests = removal_chunks(answerer, device, roster, self._proofs, waiting.keys, newest)

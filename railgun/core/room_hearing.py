@@ -141,7 +141,7 @@ class RoomHearing:
         if isinstance(body, Fragment):
             return self._fragment(plan, body, now, wall)
         if isinstance(body, AnswerChunk):
-            self._host.answered_by_another(body.recipient, plan.keys)
+            self._host.answered_by_another(body.recipient, plan.keys, now)
         if isinstance(body, JoinPost):
             self._host.receive(body, plan.keys, self._telling.state(wall), now, wall)
         return RoomOutcome()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -11,9 +12,10 @@ from railgun.core.answers import Answerer, answer_chunks
 from railgun.core.lobby import Joiner, LobbyHost, check_admission, lobby_secret, make_invite, turn_seconds
 from railgun.core.roster import Roster
 from railgun.core.roster_entries import sign_prekey
+from railgun.crypto.epoch import derive_lobby_keys
 from railgun.errors import CryptoError, NotMember, PeerError, UsageError
 from railgun.limits import LOBBY_JOINS_MAX, LOBBY_TURN_SECONDS
-from railgun.wire.invites import parse_invite
+from railgun.wire.invites import Invite, parse_invite
 from railgun.wire.roster import RoomSettings
 from railgun.wire.sealed import SEALED_BODIES, AnswerChunk, JoinPost
 from tests.support import rosters as r
@@ -194,3 +196,64 @@ def test_invites_need_sense_and_in_closed_rooms_an_admin(anna: Member) -> None:
     bert = dataclasses.replace(closed.me, device=BERT.key, seed=BERT.seed)
     with pytest.raises(NotMember, match="admin"):
         make_invite(closed.room, bert, closed.entropy, uses=1, expires=r.NOON * 2, wall=closed.wire.wall)
+
+
+def out_post(anna: Member, invite: Invite, time: float) -> JoinPost:
+    """Of bert, who is out and holds this link."""
+    me = dataclasses.replace(anna.me, device=BERT.key, seed=BERT.seed)
+    request = Joiner(invite, me, BERT.certificate, anna.sessions).post(anna.start, time)
+    assert request is not None
+    body = SEALED_BODIES.decode(request.body)
+    assert isinstance(body, JoinPost)
+    return body
+
+
+@pytest.fixture
+def without_bert(anna: Member) -> Member:
+    r.add(anna.room, ANNA, BERT)
+    anna.remove(Member(anna.wire, BERT))
+    return anna
+
+
+def test_who_is_out_is_answered_once_a_minute_whatever_it_posts(without_bert: Member) -> None:
+    anna, answers = without_bert, 0
+    links = [anna.invite(uses=3) for _ in range(2)]
+    wall = anna.wire.wall
+    for second in range(130):
+        for link in links:
+            body = out_post(anna, link, wall + second)
+            keys = derive_lobby_keys(lobby_secret(link.seed), anna.start)
+            with contextlib.suppress(PeerError):
+                anna.host.receive(body, keys, anna.state, float(second), wall + second)
+        answers += len(anna.host.due(anna.room, anna.secrets, anna.start, anna.entropy, float(second), wall + second))
+    assert answers == 3
+
+
+def test_who_is_out_needs_a_link_and_a_clock_to_be_told(without_bert: Member) -> None:
+    """The lobby's secret is in the roster that it had; with a key of its own it could post as often as it liked."""
+    anna = without_bert
+    link = anna.invite(uses=3)
+    keys = derive_lobby_keys(lobby_secret(link.seed), anna.start)
+    own = dataclasses.replace(link, seed=bytes(32))
+    with pytest.raises(PeerError, match="no invite"):
+        anna.host.receive(out_post(anna, own, anna.wire.wall), keys, anna.state, 0.0, anna.wire.wall)
+    for time in (anna.wire.wall - 7_200, anna.wire.wall + 7_200):
+        with pytest.raises(PeerError, match="another time"):
+            anna.host.receive(out_post(anna, link, time), keys, anna.state, 0.0, anna.wire.wall)
+    assert anna.host.next_due() is None
+    anna.host.receive(out_post(anna, link, anna.wire.wall), keys, anna.state, 0.0, anna.wire.wall)
+    assert anna.host.next_due() == 0.0
+
+
+def test_whom_another_shows_out_is_not_told_again_within_the_minute(without_bert: Member) -> None:
+    anna = without_bert
+    link = anna.invite(uses=3)
+    keys = derive_lobby_keys(lobby_secret(link.seed), anna.start)
+    anna.host.receive(out_post(anna, link, anna.wire.wall), keys, anna.state, 0.0, anna.wire.wall)
+    anna.host.answered_by_another(BERT.key, keys, 1.0)
+    assert anna.host.next_due() is None
+    later = out_post(anna, link, anna.wire.wall + 30)
+    with pytest.raises(PeerError, match="a moment ago"):
+        anna.host.receive(later, keys, anna.state, 30.0, anna.wire.wall + 30)
+    anna.host.receive(later, keys, anna.state, 62.0, anna.wire.wall + 62)
+    assert anna.host.next_due() == 62.0
