@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from railgun.errors import ConfigurationError
+from railgun.core.client import ClientMachine
+from railgun.core.room import MemberRoom
+from railgun.errors import ConfigurationError, UsageError
+from railgun.sim.swarm.breaks import Break
+from railgun.sim.swarm.checks import Violation, check_said
 from railgun.sim.swarm.ledger import SwarmLedger
 from railgun.sim.swarm.plan import (
     EPOCHS_SECONDS,
@@ -24,6 +28,7 @@ from railgun.sim.swarm.plan import (
     draw_plan,
 )
 from railgun.sim.swarm.ranges import Latencies, run_one, run_range, trace_one, violation_lines
+from railgun.sim.swarm.scenario import run_seed
 
 NO_OPTIONS = SwarmOptions()
 FIXED = 24
@@ -109,6 +114,56 @@ def test_a_timeline_tells_who_said_what_and_what_went_wrong() -> None:
         assert words in text, words
     assert "\\x" not in text, "keys have names"
     assert result.trace_digest == run_one(1, NO_OPTIONS).trace_digest, "watching changes nothing"
+
+
+class _Mute(Break):
+    """Nobody can say anything."""
+
+    def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
+        def refuse(*arguments: object) -> None:
+            raise UsageError("not now")
+
+        room.send = refuse  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.slow
+def test_a_swarm_that_says_nothing_does_not_pass() -> None:
+    plan = draw_plan(2, NO_OPTIONS)
+    result = run_seed(plan, _Mute())
+    assert {"plan", "late"} == {violation.checker for violation in result.violations}
+    assert "200 of 200 messages were never said" in result.violations[0].detail
+
+
+def test_only_who_was_put_out_may_have_said_less_than_planned() -> None:
+    ledger, plan = SwarmLedger(), draw_plan(2, NO_OPTIONS)
+    for said in plan.said[:-2]:
+        ledger.said(said.number, "anna", "room", 10.0, {"ben"}, ())
+    never, refused = (said.number for said in plan.said[-2:])
+    ledger.refused[refused] = "carl"
+    assert check_said(ledger, plan) == [
+        Violation("plan", f"2 of 200 messages were never said, of which the first is {never}")
+    ]
+    ledger.put_out.add("carl")
+    assert check_said(ledger, plan)[0].detail.startswith("1 of 200")
+
+
+def test_what_was_said_is_owed_unless_its_sender_died_with_it() -> None:
+    ledger = SwarmLedger()
+    for number, at in enumerate((10.0, 11.0, 12.0, 13.0)):
+        ledger.said(number, "anna", "room", at, {"ben"}, ())
+    for number in (0, 2, 3):
+        ledger.prepared(number, bytes([number]))
+    assert [entry.number for entry, _ in ledger.missing(())] == [0, 1, 2, 3]
+    ledger.died("ben", 9.0)
+    ledger.died("anna", 12.0)
+    assert [entry.number for entry, _ in ledger.missing(())] == [0], "1 waited in memory, 2 and 3 were not stored"
+    ledger.acknowledged(bytes([3]), 14.0)
+    assert [entry.number for entry, _ in ledger.missing({2})] == [0, 2, 3]
+
+
+def test_a_violation_names_a_checker_that_there_is() -> None:
+    with pytest.raises(ValueError, match="readers is no checker"):
+        Violation("readers", "")
 
 
 def test_a_delivery_takes_no_longer_for_its_reader_being_off() -> None:

@@ -23,6 +23,7 @@ FOUND_BY = {
     "notice-trusted": (1, "hearsay"),
     "boundary-off-by-one": (2, "late"),
     "removed-keeps-key": (7, "reader"),
+    "say-forgets": (1, "lost"),
     "tags-never-closed": (2, "state"),
 }
 """A seed that is known to find each bug, and the checker that does: tried first, since the search takes its time."""

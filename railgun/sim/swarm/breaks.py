@@ -277,6 +277,18 @@ def _under(roster: Roster, state: Callable[[int], Any], call: Callable[..., Any]
         del roster.state
 
 
+class _SayForgets(Break):
+    """One message in twenty-five is taken, and nothing is done about it."""
+
+    def alter_member(self, client: ClientMachine, room: MemberRoom) -> None:
+        send = room.send
+
+        def send_most(content: Any, token: int, *rest: Any) -> RoomOutcome:
+            return send(content, token, *rest) if token % 25 else RoomOutcome()
+
+        _plant(room, "send", send_most)
+
+
 class _TagsNeverClosed(Break):
     def alter_relay(self, relay: RelayMachine) -> None:
         _plant(relay.tags, "close", _nothing)
@@ -297,6 +309,7 @@ BREAKS: Final[dict[str, Break]] = {
     "notice-trusted": _NoticeTrusted(),
     "boundary-off-by-one": _BoundaryOffByOne(),
     "removed-keeps-key": _RemovedKeepsKey(),
+    "say-forgets": _SayForgets(),
     "tags-never-closed": _TagsNeverClosed(),
 }
 """By the names that `--break` takes."""

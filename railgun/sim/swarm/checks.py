@@ -32,12 +32,27 @@ AGENDA_MAX: Final = 200
 """Deadlines that a node may have at once, a room more or less."""
 
 
+CHECKERS: Final = (
+    "plan", "lost", "twice", "reader", "late", "committee", "directory", "roster", "state", "hearsay", "blame",
+    "machine",
+)  # fmt: skip
+"""The short names of all promises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise. ``checker`` is its short name."""
+    """A broken promise. ``checker`` is its short name.
+
+    Raises:
+        ValueError: it is none of `CHECKERS`.
+    """
 
     checker: str
     detail: str
+
+    def __post_init__(self) -> None:
+        if self.checker not in CHECKERS:
+            raise ValueError(f"{self.checker} is no checker")
 
 
 class HearingObserver:
@@ -99,11 +114,22 @@ def kept_numbers(world: World, ledger: SwarmLedger, rooms: Mapping[str, SwarmRoo
     return kept
 
 
+def check_said(ledger: SwarmLedger, plan: SwarmPlan) -> list[Violation]:
+    """Everybody says what they were to say, but for those who were put out: where nobody speaks nothing is lost."""
+    unsaid = ledger.unsaid([said.number for said in plan.said])
+    if not unsaid:
+        return []
+    text = f"{len(unsaid)} of {len(plan.said)} messages were never said, of which the first is {unsaid[0]}"
+    return [Violation("plan", text)]
+
+
 def check_lost(ledger: SwarmLedger, kept: set[int]) -> list[Violation]:
-    """Whatever was acknowledged, or is in its sender's store, is with every reader."""
+    """Whatever was said by somebody who lived to store it is with every reader."""
     found = []
     for entry, reader in ledger.missing(kept):
-        what = "kept" if entry.acknowledged_at is None else f"acknowledged at {entry.acknowledged_at:.3f} s"
+        what = "kept" if entry.number in kept else "not in its sender's store"
+        if entry.acknowledged_at is not None:
+            what = f"acknowledged at {entry.acknowledged_at:.3f} s"
         text = (
             f"message {entry.number} of {entry.sender}, said at {entry.sent_at:.3f} s, {what}, never reached {reader}"
         )
@@ -150,6 +176,8 @@ def check_late(ledger: SwarmLedger, plan: SwarmPlan) -> list[Violation]:
     found = []
     latencies = sorted(ledger.latencies_seconds)
     median = latencies[len(latencies) // 2] if latencies else 0.0
+    if plan.said and not latencies:
+        found.append(Violation("late", "nothing was delivered"))
     if median > MEDIAN_SECONDS:
         found.append(Violation("late", f"half of all deliveries took {median:.1f} s and more"))
     for entry in ledger.entries.values():

@@ -20,6 +20,8 @@ class Entry:
     view: frozenset[str]
     barred: frozenset[str]
     message_id: bytes | None = None
+    died_with_sender: bool = False
+    """Its sender died before it can have been on disk."""
     acknowledged_at: float | None = None
     delivered: dict[str, list[float]] = field(default_factory=dict)
 
@@ -35,12 +37,26 @@ class SwarmLedger:
         self.put_out: set[str] = set()
         """Members that were removed from their rooms."""
         self._by_id: dict[bytes, Entry] = {}
+        self.refused: dict[int, str] = {}
+        """Who was not allowed to say each of these numbers."""
 
     def said(
         self, number: int, sender: str, room: str, now: float, view: Collection[str], barred: Collection[str]
     ) -> None:
         """A message was handed to its sender's machine."""
         self.entries[number] = Entry(number, sender, room, now, frozenset(view) - {sender}, frozenset(barred))
+
+    def died(self, sender: str, since: float) -> None:
+        """A member began another life; the last one did nothing after ``since``. What was not yet stored is gone."""
+        for entry in self.entries.values():
+            if entry.sender == sender and (entry.message_id is None or entry.sent_at >= since):
+                entry.died_with_sender = True
+
+    def unsaid(self, planned: Collection[int]) -> list[int]:
+        """Which of the ``planned`` numbers were neither said nor refused to somebody who had been put out."""
+        return [
+            number for number in planned if number not in self.entries and self.refused.get(number) not in self.put_out
+        ]
 
     def prepared(self, number: int, message_id: bytes) -> None:
         """It has its id."""
@@ -87,11 +103,12 @@ class SwarmLedger:
         return [] if entry.sender in self.put_out else sorted(entry.view - self.put_out)
 
     def missing(self, kept: Collection[int]) -> list[tuple[Entry, str]]:
-        """Readers still waiting for messages that were acknowledged, or that their senders have ``kept`` on disk."""
+        """Readers still waiting for what was said, but for what died with its sender: never acknowledged, and not
+        among what is ``kept`` on disk."""
         return [
             (entry, reader)
             for entry in self.entries.values()
-            if entry.acknowledged_at is not None or entry.number in kept
+            if not entry.died_with_sender or entry.acknowledged_at is not None or entry.number in kept
             for reader in self.owed(entry)
             if reader not in entry.delivered
         ]

@@ -37,6 +37,7 @@ from railgun.sim.swarm.checks import (
     check_late,
     check_lost,
     check_readers,
+    check_said,
     check_state,
     check_twice,
     kept_numbers,
@@ -175,6 +176,7 @@ class SwarmRun:
             machine = MemberMachine(room, person, self._contacts[:2], dice, disk, self._break, archive)
             if lives:
                 self.ledger.was_off(person.name, lives[-1].alive_at, self.world.now)
+                self.ledger.died(person.name, lives[-1].alive_at)
             lives[:] = [HearingObserver(person.name, machine, self.violations)]
             self._application_starts(room, person.name, disk)
             return lives[0]
@@ -256,6 +258,7 @@ class SwarmRun:
         try:
             effects, message_id = member.say(said.number, now)
         except (NotMember, UsageError) as error:
+            self.ledger.refused[said.number] = member.person.name
             self._tell(member.person.name, f"cannot say {said.number}: {error}")
             return ()
         self.ledger.said(said.number, member.person.name, room.name, now, view, barred)
@@ -388,7 +391,8 @@ class SwarmRun:
     def _is_at_rest(self) -> bool:
         kept = kept_numbers(self.world, self.ledger, self.rooms)
         return (
-            not self.ledger.missing(kept)
+            not check_said(self.ledger, self.plan)
+            and not self.ledger.missing(kept)
             and not check_state(self.world, self.ledger, ROOMS, self._tags_a_room)
             and not check_converged(self.world, self.ledger, self.rooms)
         )
@@ -400,6 +404,7 @@ class SwarmRun:
     def _judge(self) -> None:
         world, ledger, rooms = self.world, self.ledger, self.rooms
         liars = [world.nodes[name].key for name in self.plan.liars]
+        self.violations += check_said(ledger, self.plan)
         self.violations += check_lost(ledger, kept_numbers(world, ledger, rooms))
         self.violations += check_twice(world, ledger, rooms)
         self.violations += check_readers(ledger)
