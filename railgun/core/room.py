@@ -258,7 +258,7 @@ class MemberRoom:
                 writes = [*self.generations.forget(state, oldest), *self.conversation.sessions.forget(state, wall)]
                 return RoomOutcome(writes)
             case "roster-ask":
-                return self._ask_roster(state, start, now)
+                return self._ask_roster(state, start, now, wall)
             case "roster-answer":
                 answerer = Answerer(self.tools.me, self.tools.sessions, self.tools.entropy)
                 due = self._catch_up.due(self.roster, self.generations, answerer, start, now, wall)
@@ -298,7 +298,7 @@ class MemberRoom:
                 return RoomOutcome(requests=requests)
         return RoomOutcome()
 
-    def _ask_roster(self, state: RosterState, start: int, now: float) -> RoomOutcome:
+    def _ask_roster(self, state: RosterState, start: int, now: float, wall: float) -> RoomOutcome:
         self._doubts.asked(now)
         me = self.tools.me
         outcome = RoomOutcome()
@@ -315,7 +315,7 @@ class MemberRoom:
             self._void_asks = 0
         # Under every generation that we know: the others may no longer listen to the one we would send under.
         listening = self.generations.listening(state, start)
-        outcome.requests += [self._catch_up.request(self.roster, me, keys) for keys in listening]
+        outcome.requests += [self._catch_up.request(self.roster, me, keys, wall) for keys in listening]
         return outcome
 
     def _ask_stragglers(self, state: RosterState, start: int, now: float, wall: float) -> RoomOutcome:
@@ -327,7 +327,7 @@ class MemberRoom:
         if not due.all_older:
             heard = None if due.heard is None else self._telling.generation_of(due.heard, state)
             older = [keys for keys in older if heard is not None and keys == self.generations.keys(heard, start)]
-        return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys) for keys in older])
+        return RoomOutcome(requests=[self._catch_up.request(self.roster, self.tools.me, keys, wall) for keys in older])
 
     def _admit(self, admissions: list[Admission], wall: float) -> RoomOutcome:
         outcome = RoomOutcome()

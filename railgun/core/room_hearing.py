@@ -180,8 +180,8 @@ class RoomHearing:
                 self._upkeep.asked(body, keys, state, now)
                 return RoomOutcome()
             case RosterRequest():
-                self._catch_up.asked(body, keys, self._telling.roster, state, self._telling.tools.me, now)
-                if body.digest == self._telling.roster.digest() and self._telling.is_behind(keys, state, wall):
+                asks = self._catch_up.asked(body, keys, self._telling.roster, state, self._telling.tools.me, now, wall)
+                if asks and body.digest == self._telling.roster.digest() and self._telling.is_behind(keys, state, wall):
                     self._stragglers.asked(keys, now, self._telling.tools.network.epoch_seconds)
                 return RoomOutcome()
             case AnswerChunk():
@@ -235,7 +235,10 @@ class RoomHearing:
         """An answer to our question whether our roster is everyone's: file what is new, spread what its author lacks,
         where it listens."""
         telling = self._telling
-        caught = self._catch_up.receive(chunk, telling.roster, telling.generations, telling.tools.me, now)
+        is_behind = telling.is_behind(keys, telling.state(wall), wall)
+        caught = self._catch_up.receive(
+            chunk, keys, telling.roster, telling.generations, telling.tools.me, now, is_behind=is_behind
+        )
         if caught is None:
             return RoomOutcome()
         outcome = RoomOutcome(list(caught.writes), plan_changed=True)

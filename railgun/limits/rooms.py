@@ -63,7 +63,12 @@ ROSTER_ASK_VOID_TIMES: Final = 3
 ROSTER_ASK_DOUBT_SECONDS: Final = 60.0
 """After a question, before a doubt gives rise to another."""
 ROSTER_ANSWER_AGAIN_SECONDS: Final = 20.0
-"""Between two answers to one member: its request holds no time, and whoever has a generation's keys could repeat it."""
+"""Between two answers to one member."""
+ROSTER_ANSWER_ANYWAY: Final = 3
+"""So many members, the first in turn, answer a straggler whatever else they hear under its generation: who was removed
+has its keys, and could pretend to have answered."""
+ROSTER_REQUEST_AGE_MAX_SECONDS: Final = 3_600
+"""Older requests are repetitions: relays keep envelopes for an epoch and a little."""
 ROSTER_ANSWERED_MAX: Final = 1_024
 """Devices of which it is remembered when they were answered; the oldest is dropped."""
 STRAGGLERS_FIRST_SECONDS: Final = 3.0

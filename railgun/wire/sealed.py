@@ -158,6 +158,7 @@ class RosterRequest:
     """To the room: this is the digest of my roster; whoever has another one, answer as to a joiner."""
 
     author: DeviceField
+    time: TimeField
     digest: HashField
     signature: SignatureField
 

@@ -281,7 +281,8 @@ class Member:
 
     def ask_for_roster(self) -> None:
         self.publish(
-            self.catch_up.request(self.room, self.me, keys) for keys in self.secrets.listening(self.state, self.start)
+            self.catch_up.request(self.room, self.me, keys, self.wire.wall)
+            for keys in self.secrets.listening(self.state, self.start)
         )
 
     def publish(self, requests: Iterable[SealRequest]) -> None:
@@ -350,9 +351,11 @@ class Member:
                     self._enter(joined.roster, joined.generations)
                     self.disk.commit((*joined.writes, *self.joiner.forgotten()))
             case RosterRequest() if state is not None:
-                self.catch_up.asked(body, keys, self.room, state, self.me, self.wire.now)
+                self.catch_up.asked(body, keys, self.room, state, self.me, self.wire.now, self.wire.wall)
             case AnswerChunk() if state is not None:
-                caught = self.catch_up.receive(body, self.room, self.secrets, self.me, self.wire.now)
+                caught = self.catch_up.receive(
+                    body, keys, self.room, self.secrets, self.me, self.wire.now, is_behind=False
+                )
                 if caught is not None:
                     self.disk.commit(caught.writes)
                     if caught.unknown:

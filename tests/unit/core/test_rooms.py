@@ -364,7 +364,7 @@ def test_requests_for_the_roster_by_strangers_and_equals_are_not_answered() -> N
     assert anna.catch_up.next_due() is None
     stranger = OwnDevice(CARA.key, CARA.seed, (CARA.prekey_secret,))
     keys = anna.open_keys()[0]
-    request = bert.catch_up.request(anna.room, stranger, keys)
+    request = bert.catch_up.request(anna.room, stranger, keys, wire.wall)
     with pytest.raises(PeerError, match="roster request"):
         anna.take_sealed(request.body, keys)
 

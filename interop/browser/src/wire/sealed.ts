@@ -104,7 +104,7 @@ export const ANSWER_CHUNK = structure(
     if (index >= count) throw new InvalidArgument("chunk beyond the last");
   },
 );
-const ROSTER_REQUEST = structure("RosterRequest", { author: KEY, digest: HASH, signature: SIGNATURE });
+const ROSTER_REQUEST = structure("RosterRequest", { author: KEY, time: TIME, digest: HASH, signature: SIGNATURE });
 /** A piece of a body, for rooms in which one size alone is sent. `hashes` are those of all pieces in order. */
 const FRAGMENT = structure(
   "Fragment",
