@@ -38,6 +38,7 @@ from railgun.limits import (
     CONTENT_BYTES_MAX,
     CONTENT_PARTS_MAX,
     KEY_REQUEST_AGAIN_SECONDS,
+    KEY_REQUEST_BEHIND_SECONDS,
     KEY_REQUEST_FIRST_SECONDS,
     KEY_REQUEST_ITEMS_MAX,
     KEY_REQUEST_PACE_SECONDS,
@@ -170,11 +171,12 @@ class Received:
 
 @dataclass(slots=True)
 class _Asked:
-    """``under``: the generations in which it was heard."""
+    """``under``: the generations in which it was heard. ``is_behind``: in older ones alone."""
 
     at: float
     times: int = 0
     under: set[GenerationId] = field(default_factory=set)
+    is_behind: bool = False
 
 
 class Conversation:
@@ -200,6 +202,7 @@ class Conversation:
         self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self._ask_not_before = 0.0
+        self._ask_behind_at = 0.0
         self.refused_keys = 0
         """Session keys that a member brought and that were none, or somebody else's."""
         self.refused_contents = 0
@@ -447,7 +450,7 @@ class Conversation:
 
     def next_key_request_at(self) -> float | None:
         """Monotonic second at which `key_requests_due` has something to say."""
-        asked = [asked.at for asked in self._asked.values()]
+        asked = [max(asked.at, self._ask_behind_at if asked.is_behind else asked.at) for asked in self._asked.values()]
         broken_at = self.sessions.pairwise.next_broken_at()
         at = min(asked if broken_at is None else [*asked, broken_at], default=None)
         return None if at is None else max(at, self._ask_not_before)
@@ -465,9 +468,9 @@ class Conversation:
         if now < self._ask_not_before:
             return writes, None, frozenset()
         under: set[GenerationId] = set()
-        is_known = True
+        is_known, is_behind = True, False
         for hint, asked in list(self._asked.items()):
-            if asked.at > now:
+            if asked.at > now or (asked.is_behind and now < self._ask_behind_at):
                 continue
             if asked.times >= KEY_REQUEST_TIMES_MAX or not any(w.hint == hint for w in self._waiting.values()):
                 writes += self._give_up(hint)
@@ -477,20 +480,25 @@ class Conversation:
                 hints.append(hint)
                 under |= asked.under
                 is_known = is_known and bool(asked.under)
+                is_behind = is_behind or asked.is_behind
         senders = self.sessions.pairwise.broken_due(now)
         request = self.sessions.request(hints, senders, record, wall) if hints or senders else None
         if request is not None:
             self._ask_not_before = now + KEY_REQUEST_PACE_SECONDS
+        if is_behind:
+            self._ask_behind_at = now + KEY_REQUEST_BEHIND_SECONDS
         return writes, request, frozenset(under) if is_known and not senders else None
 
     def waits_for(self, hint: bytes) -> bool:
         """Whether the key of the session with this hint is asked for."""
         return hint in self._asked
 
-    def heard_under(self, hint: bytes, generation: GenerationId) -> None:
-        """What waits for this session's key came under a generation (g, c)."""
+    def heard_under(self, hint: bytes, generation: GenerationId, *, is_behind: bool) -> None:
+        """What waits for this session's key came under a generation (g, c). ``is_behind``: an older one, whose keys who
+        was removed has as well."""
         asked = self._asked.get(hint)
         if asked is not None:
+            asked.is_behind = is_behind and (asked.is_behind or not asked.under)
             asked.under.add(generation)
 
     def _give_up(self, hint: bytes) -> list[Write]:

@@ -127,7 +127,9 @@ class RoomHearing:
         if self._telling.conversation.waits_for(hint):
             generation = self._telling.generation_of(keys, state)
             if generation is not None:
-                self._telling.conversation.heard_under(hint, (generation.generation, generation.commitment))
+                is_behind = self._telling.is_behind(keys, state, wall)
+                named = (generation.generation, generation.commitment)
+                self._telling.conversation.heard_under(hint, named, is_behind=is_behind)
         speaks = received.outcome in (ReceiveOutcome.NEW, ReceiveOutcome.PARTIAL, ReceiveOutcome.WAITING)
         # Of a newer generation all are told under the older one.
         tells = received.message is not None and isinstance(received.message.content, RosterContent)

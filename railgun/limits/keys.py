@@ -70,6 +70,8 @@ KEY_REQUEST_AGAIN_SECONDS: Final = 15.0
 KEY_REQUEST_PACE_SECONDS: Final = 1.0
 """Between two requests, whatever they ask for: who has a room's header keys can name sessions that nobody knows as fast
 as it likes, and everybody would ask for each."""
+KEY_REQUEST_BEHIND_SECONDS: Final = 60.0
+"""The same for sessions that were heard under older generations alone, whose keys who was removed has too."""
 KEY_REQUEST_TIMES_MAX: Final = 8
 KEY_ANSWER_AGAIN_SECONDS: Final = 10.0
 """One device is not sent one session's key more often than this, however often it asks."""
