@@ -88,6 +88,10 @@ class Gaps:
         """What nobody brought: gaps, as the application is shown them."""
         return tuple(self._missing)
 
+    def is_given_up(self, item: MessageId) -> bool:
+        """Whether this is neither here nor asked for: nobody brought it, or it was said before this device came."""
+        return item in self._missing or item in self._before
+
     # --- what is known ------------------------------------------------------------------------
 
     def lacks(self, ids: Iterable[MessageId], now: float, *, is_far: bool = False, at_once: bool = False) -> None:

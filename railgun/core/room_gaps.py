@@ -87,6 +87,8 @@ class RoomGaps:
         """The last answer of `_epoch_rank`, and to what."""
         self._devices: frozenset[DeviceKey] | None = None
         self._heard: OrderedDict[DeviceKey, _Heard] = OrderedDict()
+        self._told_in_spite: tuple[int, frozenset[MessageId]] | None = None
+        """The epoch in which, and the newest ids that, were last told to somebody whose own cannot all be had here."""
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -106,7 +108,7 @@ class RoomGaps:
             self.gaps.lacks(lacking, now, is_far=changed, at_once=changed)
             if changed or lacking:
                 outcome.writes.append(self.gaps.row())
-                self._judge(now)
+                self._judge(now, wall)
         if message is not None and received.outcome is ReceiveOutcome.NEW:
             outcome.add(self._said(message, now, wall))
         return outcome
@@ -133,6 +135,7 @@ class RoomGaps:
                 if content.device == self._own:
                     self.gaps.from_before(self._unknown(content.ids))
                     self.gaps.go_on(now)
+                    self._judge(now, wall)
                     outcome.writes.append(self.gaps.row())
             case _:
                 pass
@@ -156,7 +159,7 @@ class RoomGaps:
             and frozenset(self._telling.conversation.heads) <= frozenset(content.ids)
         ):
             self._tell_at = None  # it was told
-        self._judge(now)
+        self._judge(now, wall)
 
     def _hear(self, author: DeviceKey, heard: _Heard) -> None:
         self._heard[author] = heard
@@ -164,17 +167,24 @@ class RoomGaps:
         while len(self._heard) > GAPS_HEADS_WAITING_MAX:
             self._heard.popitem(last=False)
 
-    def _judge(self, now: float) -> None:
-        """Where somebody's newest ids are all here and lack what has been here for a while, tell ours."""
+    def _judge(self, now: float, wall: float) -> None:
+        """Where somebody's newest ids are here or not to be had, and lack what has been here for a while, tell ours."""
         conversation = self._telling.conversation
         mine = frozenset(conversation.heads)
         for device, heard in list(self._heard.items()):
-            if any(not conversation.knows(item) for item in heard.needs):
+            lacking = self._unknown(heard.needs)
+            if not all(self.gaps.is_given_up(item) for item in lacking):
                 continue
             del self._heard[device]
             extra = mine - heard.ids
-            if any(conversation.arrived_at(item) <= heard.at_wall - HEADS_SETTLED_SECONDS for item in extra):
-                self._tell_by(now + self._turn(device, mine))
+            if not any(conversation.arrived_at(item) <= heard.at_wall - HEADS_SETTLED_SECONDS for item in extra):
+                continue
+            if lacking:  # who may not have ours either would answer for ever
+                told = self._telling.start(wall), mine
+                if told == self._told_in_spite:
+                    continue
+                self._told_in_spite = told
+            self._tell_by(now + self._turn(device, mine))
 
     def _unknown(self, ids: Sequence[MessageId]) -> tuple[MessageId, ...]:
         return tuple(item for item in dict.fromkeys(ids) if not self._telling.conversation.knows(item))
@@ -306,6 +316,7 @@ class RoomGaps:
         if given_up:
             outcome.notifications.append(MessagesMissing(self._telling.roster.room, given_up))
             outcome.writes.append(self.gaps.row())
+            self._judge(now, wall)
 
     def _say(self, outcome: RoomOutcome, content: Content, wall: float) -> None:
         try:

@@ -9,6 +9,7 @@ from railgun.core.gap_answers import GapAnswers
 from railgun.core.gaps import Gaps
 from railgun.core.history_order import in_order
 from railgun.core.room_notifications import MessagesMissing
+from railgun.crypto.epoch import epoch_start
 from railgun.limits import (
     GAP_ASK_FIRST_SECONDS,
     GAP_ASK_TIMES_MAX,
@@ -339,3 +340,23 @@ def test_one_asker_cannot_make_a_member_send_without_end() -> None:
     assert not answers.has_cost_too_much(OTHERS[2], 501.0)
     assert not answers.is_free(501.0)
     assert not answers.has_cost_too_much(OTHERS[1], 1_200.0)
+
+
+def test_who_cannot_have_what_another_names_still_tells_it_what_it_lacks(world: World) -> None:
+    """Said in the second in which bert was let in: it is brought to him like his own, and he cannot read it."""
+    (anna,), room = people(world, 1)
+    world.pass_time(epoch_start(world.wall, room, EPOCH) + 1.25 * EPOCH - world.wall)
+    anna.say(room, "too early for bert")
+    bert = join(world, anna, room, PEOPLE[1])
+    cut(world, bert)
+    bert.say(room, "lost on its way")
+    world.pass_time(10)
+    heal(world)
+    anna.crash()
+    world.pass_time(300)  # he gives up; the epoch goes on, and nobody tells of its news yet
+    assert texts(anna) == ["lost on its way"]
+    assert texts(bert) == []
+    world.pass_time(2 * EPOCH)
+    said = len(world.envelopes)
+    world.pass_time(2 * EPOCH)
+    assert len(world.envelopes) - said < 10  # and they rest
