@@ -16,7 +16,7 @@ from railgun.core.room import MemberRoom
 from railgun.errors import ConfigurationError, UsageError
 from railgun.sim.swarm.breaks import Break
 from railgun.sim.swarm.checks import Violation, check_said
-from railgun.sim.swarm.ledger import SwarmLedger
+from railgun.sim.swarm.ledger import UNDER_WAY_SECONDS, SwarmLedger
 from railgun.sim.swarm.plan import (
     EPOCHS_SECONDS,
     KINDS,
@@ -143,7 +143,7 @@ def test_only_who_was_put_out_may_have_said_less_than_planned() -> None:
     assert check_said(ledger, plan) == [
         Violation("plan", f"2 of 200 messages were never said, of which the first is {never}")
     ]
-    ledger.put_out.add("carl")
+    ledger.put_out["carl"] = 20.0
     assert check_said(ledger, plan)[0].detail.startswith("1 of 200")
 
 
@@ -159,6 +159,22 @@ def test_what_was_said_is_owed_unless_its_sender_died_with_it() -> None:
     assert [entry.number for entry, _ in ledger.missing(())] == [0], "1 waited in memory, 2 and 3 were not stored"
     ledger.acknowledged(bytes([3]), 14.0)
     assert [entry.number for entry, _ in ledger.missing({2})] == [0, 2, 3]
+
+
+def test_a_removal_excuses_only_what_it_may_have_overtaken() -> None:
+    ledger, out_at = SwarmLedger(), 100.0
+    long_before, shortly_before = out_at - UNDER_WAY_SECONDS - 1.0, out_at - UNDER_WAY_SECONDS + 1.0
+    for number, (sender, at) in enumerate(
+        (sender, at) for sender in ("carl", "anna") for at in (10.0, long_before, shortly_before, out_at + 1.0)
+    ):
+        ledger.said(number, sender, "room", at, {"anna", "ben", "carl"}, ())
+    ledger.put_out["carl"] = out_at
+    owed = {number: ledger.owed(entry) for number, entry in ledger.entries.items()}
+    assert [owed[number] for number in range(4)] == [["anna", "ben"], ["anna", "ben"], [], []]
+    assert [owed[number] for number in range(4, 8)] == [["ben", "carl"], ["ben", "carl"], ["ben"], ["ben"]]
+    ledger.was_off("ben", long_before - 5.0, long_before + 5.0)
+    assert ledger.owed(ledger.entries[1]) == ["anna"], "ben was down for a part of the time"
+    assert ledger.owed(ledger.entries[0]) == ["anna", "ben"]
 
 
 def test_a_violation_names_a_checker_that_there_is() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from railgun.sim.swarm.breaks import BREAKS
+from railgun.sim.swarm.checks import CHECKERS
 from railgun.sim.swarm.plan import SwarmOptions
 from railgun.sim.swarm.ranges import run_one
 
@@ -39,6 +43,19 @@ def test_every_planted_bug_is_found(name: str) -> None:
         if checker in found:
             return
     pytest.fail(f"{name}: {SEEDS_MAX} seeds, and no {checker}")
+
+
+def test_the_docs_say_what_is_checked_and_which_bugs_are_planted_without_members_help() -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/simulate.md").read_text()
+    told = {
+        name for row in re.findall(r"^\| (`[a-z`, ]+`) \|", text, re.MULTILINE) for name in row.strip("`").split("`, `")
+    }
+    assert set(CHECKERS) <= told
+    healed = re.search(r"Five of the bugs \(([^)]*)\)", text)
+    assert healed is not None
+    assert set(re.findall("`([^`]+)`", healed[1])) == {
+        name for name, planted in BREAKS.items() if planted.is_healed_by_members
+    }
 
 
 def test_at_least_twelve_bugs_can_be_planted() -> None:

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Final
+
+from railgun.sim.swarm.plan import OUTAGE_SECONDS_MAX, RECOVERY_SECONDS
+
+UNDER_WAY_SECONDS: Final = OUTAGE_SECONDS_MAX + RECOVERY_SECONDS
+"""By then a message is with a reader that is up: no outage cuts it off for longer than the first, and within the second
+it is attached again and has what seats and members bring. Who learns of a removal first refuses what comes after it."""
 
 
 @dataclass(slots=True)
@@ -34,8 +41,8 @@ class SwarmLedger:
         self.latencies_seconds: list[float] = []
         self._off: dict[str, list[tuple[float, float]]] = {}
         """When each member was down or stood still."""
-        self.put_out: set[str] = set()
-        """Members that were removed from their rooms."""
+        self.put_out: dict[str, float] = {}
+        """Members that were removed from their rooms, and when."""
         self._by_id: dict[bytes, Entry] = {}
         self.refused: dict[int, str] = {}
         """Who was not allowed to say each of these numbers."""
@@ -99,8 +106,22 @@ class SwarmLedger:
         return reader in self.entries[number].delivered
 
     def owed(self, entry: Entry) -> list[str]:
-        """Who must get it: all that its sender meant, but for those who were put out; nobody, where the sender was."""
-        return [] if entry.sender in self.put_out else sorted(entry.view - self.put_out)
+        """Who must get it: all that its sender meant, but for what a removal of either may have overtaken."""
+        return [reader for reader in sorted(entry.view) if not self._is_overtaken(entry, reader)]
+
+    def _is_overtaken(self, entry: Entry, reader: str) -> bool:
+        """Whether one of the two was put out before the message, or while it may still have been under way: time in
+        which either was off does not count."""
+        ends = [self.put_out[name] for name in (entry.sender, reader) if name in self.put_out]
+        if not ends:
+            return False
+        until = min(ends)
+        up = (
+            until
+            - entry.sent_at
+            - sum(self._off_seconds(name, entry.sent_at, until) for name in (entry.sender, reader))
+        )
+        return up < UNDER_WAY_SECONDS
 
     def missing(self, kept: Collection[int]) -> list[tuple[Entry, str]]:
         """Readers still waiting for what was said, but for what died with its sender: never acknowledged, and not

@@ -289,7 +289,7 @@ class SwarmRun:
                 self._tell(member.person.name, f"cannot {step.what}: {error}")
                 return ()
             if step.what == "remove":
-                self.ledger.put_out.add(target)
+                self.ledger.put_out[target] = now
             self._tell(member.person.name, f"{step.what} {target}")
             return effects
 
