@@ -15,7 +15,7 @@ from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, PeerError
-from railgun.limits import LOBBY_POST_AGAIN_SECONDS
+from railgun.limits import LOBBY_POST_AGAIN_SECONDS, LOBBY_POSTS_SHOWN_OUT
 from railgun.types import EnvelopeKind, RoomId
 from railgun.wire.envelope import Inner
 from railgun.wire.invites import Invite
@@ -32,6 +32,7 @@ class JoiningRoom:
         self._fragments = FragmentAssembly(invite.room)
         self._post_at = 0.0
         self.refused_answers = 0
+        self._posts_left: int | None = None  # once shown to be out
         self.is_out = False
         """Shown to be out of this room for good: it asks no more."""
 
@@ -72,8 +73,10 @@ class JoiningRoom:
         if joined is None:
             return RoomOutcome()
         if isinstance(joined, Refused):
-            self.is_out = True
-            return RoomOutcome(notifications=[RemovedFromRoom(self.room_id)], plan_changed=True)
+            # An admin who was removed can prove that of anybody, leaving out its own removal: others may know better.
+            if self._posts_left is None:
+                self._posts_left = LOBBY_POSTS_SHOWN_OUT
+            return RoomOutcome()
         room = MemberRoom(self._tools, joined.roster, joined.generations)
         state = room.state(wall)
         row = room_write(self.room_id, RoomRow(RoomStatus.MEMBER, int(wall), ""))
@@ -104,10 +107,15 @@ class JoiningRoom:
 
     def due(self, name: str, now: float, wall: float) -> RoomOutcome:
         """See `Room`."""
+        if self._posts_left == 0:
+            self.is_out = True
+            return RoomOutcome(notifications=[RemovedFromRoom(self.room_id)], plan_changed=True)
         start = self._start(wall)
         next_start = start + self._tools.network.epoch_seconds
         self._post_at = now + min(LOBBY_POST_AGAIN_SECONDS, max(0.1, next_start - wall))
         request = self._joiner.post(start, wall)
+        if request is not None and self._posts_left is not None:
+            self._posts_left -= 1
         return RoomOutcome(requests=[] if request is None else [request])
 
     def _start(self, wall: float) -> int:

@@ -103,7 +103,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Proved by the room's entries: this device is out, for good."""
+    """Proved by entries of the room: this device is out, for good, unless others show that those do not count."""
 
 
 class Joiner:

@@ -49,6 +49,8 @@ OWN_ROOM_INVITE_SECONDS: Final = 7 * 86_400
 """Such an invite is good for so long, and told again until then: a new one each time would fill rosters."""
 LOBBY_POST_AGAIN_SECONDS: Final = 15.0
 """A joiner whom nobody has answered asks again, with a later time, this often."""
+LOBBY_POSTS_SHOWN_OUT: Final = 3
+"""So often a joiner asks on that was shown to be out: what shows it may have been made by an admin who was removed."""
 LOBBY_POST_AGE_MAX_SECONDS: Final = 3_600
 """Posts of devices that are out are answered no later: relays keep them for an epoch and a little."""
 LOBBY_TURN_SECONDS: Final = 1.5
