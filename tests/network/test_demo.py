@@ -106,6 +106,20 @@ async def test_three_relays_three_members_and_a_rotation(tmp_path: Path) -> None
     parse_invite(running.invite)
 
 
+async def test_under_strict_cover_everything_waits_for_its_ticks_and_arrives(tmp_path: Path) -> None:
+    options = DemoOptions(
+        relays=3, members=2, messages=2, committee=3, epoch_seconds=10, duration_seconds=1, cover="strict"
+    )
+    result = await run_demo(options)
+    check_schema("demo", result.as_json())
+    assert promises_kept(result), result
+    assert (result.sent, result.expected, result.delivered, result.receipts.complete) == (4, 4, 4, 4)
+    assert (result.cover.mode, result.cover.wait_p95_seconds) == ("strict", 1.5)
+    assert (result.cover.decoys_sent or 0) > 0
+    # 64 KiB go in pieces, one at each of two ticks a second, on the mean: without cover they are there at once.
+    assert (result.latency_ms_by_size["65536"].p50 or 0.0) > 1_000
+
+
 @pytest.mark.parametrize("phase", ["starting relays", "joining the room", "talking"])
 async def test_ctrl_c_leaves_no_process(phase: str, tmp_path: Path) -> None:
     program = await asyncio.create_subprocess_exec(
