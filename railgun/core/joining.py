@@ -15,7 +15,7 @@ from railgun.core.room_port import CoverPlan, RoomOutcome, TagPlan
 from railgun.core.room_rows import RoomRow, RoomStatus, room_write
 from railgun.crypto.epoch import EpochKeys, epoch_start
 from railgun.errors import CryptoError, PeerError
-from railgun.limits import LOBBY_POST_AGAIN_SECONDS, LOBBY_POSTS_SHOWN_OUT
+from railgun.limits import LOBBY_POST_AGAIN_SECONDS, LOBBY_POSTS_SHOWN_OUT, LOBBY_SHOWN_OUT_AGAIN_SECONDS
 from railgun.types import EnvelopeKind, RoomId
 from railgun.wire.envelope import Inner
 from railgun.wire.invites import Invite
@@ -76,6 +76,7 @@ class JoiningRoom:
             # An admin who was removed can prove that of anybody, leaving out its own removal: others may know better.
             if self._posts_left is None:
                 self._posts_left = LOBBY_POSTS_SHOWN_OUT
+                self._post_at = now + LOBBY_SHOWN_OUT_AGAIN_SECONDS
             return RoomOutcome()
         room = MemberRoom(self._tools, joined.roster, joined.generations)
         state = room.state(wall)
@@ -112,7 +113,8 @@ class JoiningRoom:
             return RoomOutcome(notifications=[RemovedFromRoom(self.room_id)], plan_changed=True)
         start = self._start(wall)
         next_start = start + self._tools.network.epoch_seconds
-        self._post_at = now + min(LOBBY_POST_AGAIN_SECONDS, max(0.1, next_start - wall))
+        again = LOBBY_POST_AGAIN_SECONDS if self._posts_left is None else LOBBY_SHOWN_OUT_AGAIN_SECONDS
+        self._post_at = now + min(again, max(0.1, next_start - wall))
         request = self._joiner.post(start, wall)
         if request is not None and self._posts_left is not None:
             self._posts_left -= 1

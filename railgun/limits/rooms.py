@@ -51,6 +51,8 @@ LOBBY_POST_AGAIN_SECONDS: Final = 15.0
 """A joiner whom nobody has answered asks again, with a later time, this often."""
 LOBBY_POSTS_SHOWN_OUT: Final = 3
 """So often a joiner asks on that was shown to be out: what shows it may have been made by an admin who was removed."""
+LOBBY_SHOWN_OUT_AGAIN_SECONDS: Final = 4.0
+"""How long it waits for each answer then: whoever knows better answers within a few turns."""
 LOBBY_POST_AGE_MAX_SECONDS: Final = 3_600
 """Posts of devices that are out are answered no later: relays keep them for an epoch and a little."""
 LOBBY_TURN_SECONDS: Final = 1.5

@@ -30,6 +30,7 @@ PUBLIC_FIELDS = {
     "nonce",
     "peer",
     "prekey",
+    "public",
     "root_key",
     "salt",
     "session_id",
