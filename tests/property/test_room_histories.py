@@ -50,9 +50,9 @@ ACTIONS = (
     ("storm", 2),
     ("half a day", 1),
 )
-"""What random histories are made of. Removals by a second admin are told below and not drawn: one that comes to nothing,
-since that admin was put out before anybody knew, may leave its device taking itself for put out (CHANGELOG, known
-defects), twice in 500 histories."""
+"""What random histories are made of. Removals by a second admin are told below and not drawn: one that comes to
+nothing, since that admin was put out before anybody knew, may leave its device taking itself for put out (CHANGELOG,
+known defects), twice in 500 histories."""
 NAMES = [name for name, weight in ACTIONS for _ in range(weight)]
 STEPS_MIN, STEPS_MAX = 5, 24
 BATCHES = 20
